@@ -1,0 +1,53 @@
+"""Per group: more scales for fewer bits.
+
+With 4 bits, one scale per channel is not enough for this network. Groups of consecutive weights get
+a scale each, which costs bits again: accuracy against the true bits per weight.
+Source: the block-wise weights of ONNX's MatMulNBits, and of most 4-bit language models.
+"""
+
+# %% load
+import numpy as np
+import torch
+from torch.fx.experimental.optimization import fuse
+
+from handbook.data import fashion_mnist
+from handbook.running_example import load_running_example, predict
+
+model = fuse(load_running_example())  # folds each BatchNorm into its convolution
+layers = [m for m in model.modules() if isinstance(m, torch.nn.Conv2d | torch.nn.Linear)]
+weights = [layer.weight.detach().numpy().copy() for layer in layers]
+images, labels = fashion_mnist("test")
+
+
+# %% quantize
+def fake_quantize(weight, group_size, quant_max=7):  # 4 bits: -7 to 7
+    """Groups of `group_size` weights of one output channel share a scale, kept as float16."""
+    groups = weight.reshape(len(weight), -1)
+    groups = groups.reshape(len(weight), -1, min(group_size, groups.shape[1]))
+    scale = (np.abs(groups).max(axis=2, keepdims=True) / quant_max).astype(np.float16)
+    q = np.clip(np.round(groups / scale), -quant_max, quant_max)
+    return (q * scale).astype(np.float32).reshape(weight.shape), scale.size
+
+
+# %% results
+from handbook.measure import accuracy, agreement
+from handbook.record import table
+
+float_logits = predict(model, images)
+weight_count = sum(weight.size for weight in weights)
+rows = []
+for group_size in (1024, 32, 16):  # no channel has more than 1024 weights
+    scales = 0
+    for layer, weight in zip(layers, weights, strict=True):
+        restored, count = fake_quantize(weight, group_size)
+        layer.weight.data = torch.from_numpy(restored)
+        scales += count
+    logits = predict(model, images)
+    correct = accuracy(logits, labels)
+    row = {"weights per scale": group_size if group_size < 1024 else "a whole channel"}
+    row |= {"scales": scales, "bits per weight": round(4 + 16 * scales / weight_count, 2)}
+    row |= {"accuracy %": correct.percent, "95 % interval": correct.interval}
+    rows.append(row | {"same answer as float %": agreement(logits, float_logits)})
+KERNELS = "float kernels sum in another order on another CPU, and a few images are near ties"
+near = {"accuracy %": 0.5, "95 % interval": 0.5, "same answer as float %": 0.5}
+table("groups", rows, tolerance=near, because=KERNELS)

@@ -1,0 +1,87 @@
+"""Exports to ONNX that go wrong.
+
+Five ways to lose the batch dimension, or the export, or to be warned: each with its message.
+Source: run with torch.onnx.export of PyTorch 2.13.
+"""
+
+# %% load
+import contextlib
+import logging
+import warnings
+
+import onnxruntime
+import torch
+
+from handbook.data import fashion_mnist
+from handbook.record import artifact
+from handbook.running_example import load_running_example
+
+logging.getLogger("torch").setLevel(logging.CRITICAL)  # the errors below are shown on purpose
+warnings.filterwarnings("ignore", "`isinstance.treespec, LeafSpec.` is deprecated")
+
+model = load_running_example()
+images = torch.from_numpy(fashion_mnist("test")[0][:3])
+example_inputs = (images[:2],)
+dynamic_shapes = ({0: torch.export.Dim("batch")},)
+path = artifact("conversion/onnx_export_errors/model.onnx")
+
+# %% fixed_batch
+torch.onnx.export(model, example_inputs, path, verbose=False)  # no dynamic_shapes
+session = onnxruntime.InferenceSession(path)
+try:
+    session.run(None, {"x": images.numpy()})
+except Exception as error:
+    print(f"{type(error).__name__}: {error}")
+    assert "Got invalid dimensions for input: x" in str(error)
+
+
+# %% hard_coded_batch
+class Flat(torch.nn.Module):
+    """Takes (N, 784), but its code knows N."""
+
+    def __init__(self):
+        super().__init__()
+        self.model = model
+
+    def forward(self, x):
+        return self.model(x.view(2, 1, 28, 28))  # should be -1
+
+
+flat_inputs = (example_inputs[0].flatten(1),)
+torch.onnx.export(Flat().eval(), flat_inputs, path, dynamic_shapes=dynamic_shapes, verbose=False)
+shape = onnxruntime.InferenceSession(path).get_inputs()[0].shape
+print("input of the ONNX model:", shape)
+assert shape == [2, 784]  # dynamic_shapes was dropped, without a word
+
+
+# %% branch
+class Branch(Flat):
+    def forward(self, x):
+        if x.max() > 1:  # depends on the data
+            x = x / x.max()
+        return self.model(x)
+
+
+try:
+    with contextlib.redirect_stderr(None):  # torch.export dumps the graph there
+        torch.onnx.export(Branch().eval(), example_inputs, path, verbose=False)
+except torch.onnx.OnnxExporterError as error:
+    lines = str(error).splitlines()
+    print(
+        type(error).__name__, *(line for line in lines if "data-dependent expr" in line), sep="\n"
+    )
+    assert "Could not guard on data-dependent expression" in str(error)
+
+# %% training_mode
+with warnings.catch_warnings(record=True) as caught:
+    warnings.simplefilter("always")
+    torch.onnx.export(model.train(), example_inputs, path, verbose=False)
+print(f"{caught[0].category.__name__}: {caught[0].message}")
+assert "while it is in training mode" in str(caught[0].message)
+
+# %% torchscript
+with warnings.catch_warnings(record=True) as caught:
+    warnings.simplefilter("always")
+    torch.onnx.export(model.eval(), example_inputs, path, dynamo=False)
+print(f"{caught[0].category.__name__}: {caught[0].message}")
+assert "legacy TorchScript-based ONNX export" in str(caught[0].message)

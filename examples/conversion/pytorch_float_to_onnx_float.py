@@ -1,0 +1,92 @@
+"""PyTorch float to ONNX float.
+
+The running example is exported with a batch of any size, checked, and compared with PyTorch on all
+10 000 test images in ONNX Runtime: logits, accuracy, size and latency.
+Source: torch.onnx.export (PyTorch 2.13 documentation).
+"""
+
+# %% load
+import logging
+import warnings
+
+import onnx
+import onnxruntime
+import torch
+
+from handbook.data import fashion_mnist
+from handbook.record import artifact
+from handbook.running_example import load_running_example
+
+# The exporter says that torchvision's operators are skipped; this network uses none.
+logging.getLogger("torch.onnx").setLevel(logging.ERROR)
+warnings.filterwarnings("ignore", "`isinstance.treespec, LeafSpec.` is deprecated")
+
+model = load_running_example()  # in eval mode
+test_images, labels = fashion_mnist("test")
+
+# %% export
+path = artifact("conversion/pytorch_float_to_onnx_float/running_example.onnx")
+example_inputs = (torch.from_numpy(test_images[:2]),)
+batch = torch.export.Dim("batch")
+torch.onnx.export(
+    model,
+    example_inputs,
+    path,
+    input_names=["images"],
+    output_names=["logits"],
+    dynamic_shapes=({0: batch},),
+    external_data=False,  # weights inside the file
+    verbose=False,
+)
+
+# %% check
+onnx_model = onnx.load(path)
+onnx.checker.check_model(onnx_model, full_check=True)
+operators = [node.op_type for node in onnx_model.graph.node]
+print("opset", onnx_model.opset_import[0].version)
+print({operator: operators.count(operator) for operator in sorted(set(operators))})
+assert "BatchNormalization" not in operators  # folded into the convolutions
+
+# %% run
+options = onnxruntime.SessionOptions()
+options.intra_op_num_threads = 1
+session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+(onnx_logits,) = session.run(["logits"], {"images": test_images})
+print(session.get_inputs()[0].shape, "->", session.get_outputs()[0].shape, onnx_logits.shape)
+
+# %% compare
+from handbook.measure import accuracy, agreement, file_size_kib, latency, speedup
+from handbook.record import TIMING, record, table
+from handbook.running_example import predict
+
+torch_logits = predict(model, test_images)
+difference = float(abs(onnx_logits - torch_logits).max())
+rows = [
+    {
+        "runtime": runtime,
+        "accuracy %": accuracy(logits, labels).percent,
+        "95 % interval": accuracy(logits, labels).interval,
+        "same answer as PyTorch %": agreement(logits, torch_logits),
+    }
+    for runtime, logits in {"PyTorch": torch_logits, "ONNX Runtime": onnx_logits}.items()
+]
+KERNELS = "float kernels sum in another order on another CPU"
+near = {"accuracy %": 0.1, "95 % interval": 0.1, "same answer as PyTorch %": 0.1}
+table("parity", rows, tolerance=near, because=KERNELS)
+print(f"largest difference of a logit: {difference:.1e}")
+record(difference=f"{difference:.0e}", tolerance=1e-4, because=KERNELS)
+record(size_kib=file_size_kib(path), tolerance=1, because="the file names the exporter's version")
+assert difference < 1e-4
+
+image = test_images[:1]
+with torch.inference_mode():
+    times = latency(
+        {
+            "PyTorch": lambda: model(torch.from_numpy(image)),
+            "ONNX Runtime": lambda: session.run(None, {"images": image}),
+        }
+    )
+record(
+    torch_ms=times["PyTorch"].median_ms, onnx_ms=times["ONNX Runtime"].median_ms, tolerance=TIMING
+)
+record(speedup=speedup(times["PyTorch"], times["ONNX Runtime"]), tolerance=TIMING)

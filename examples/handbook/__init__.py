@@ -1,0 +1,1 @@
+"""What the examples share: data, the running example, measuring, recording and figures."""

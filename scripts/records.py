@@ -1,0 +1,259 @@
+"""Records: what a script is made from, whether its record is stale, and how two runs compare.
+
+A record is the folder docs/records/<script without .py>/ with record.json, notebook.ipynb and the
+figures. Its key is a hash over everything that could change it; time stamps play no part.
+"""
+
+import ast
+import difflib
+import hashlib
+import json
+import re
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+EXAMPLES = ROOT / "examples"
+RECORDS = ROOT / "docs" / "records"
+HANDBOOK = "handbook"
+DATA = "data"
+NUMBER = re.compile(r"(?<![A-Za-z_])[-+]?\d[\d_,]*(?:\.\d+)?(?:[eE][-+]?\d+)?")
+
+
+def scripts() -> list[Path]:
+    """Every example script, in the order of its path."""
+    shared = (EXAMPLES / HANDBOOK, EXAMPLES / DATA)
+    found = EXAMPLES.rglob("*.py")
+    return sorted(path for path in found if not any(path.is_relative_to(s) for s in shared))
+
+
+def find_script(given: str) -> Path:
+    """The script that a person named, from any folder; exits with the nearest name if none is."""
+    candidates = [Path(given), ROOT / given, EXAMPLES / given]
+    known = scripts()
+    for candidate in candidates:
+        if candidate.resolve() in known:
+            return candidate.resolve()
+    names = {name(path): path for path in known}
+    wanted = given.replace("\\", "/").removesuffix(".py")
+    nearest = difflib.get_close_matches(wanted.split("examples/")[-1], names, n=1, cutoff=0)
+    hint = f" Did you mean examples/{nearest[0]}.py?" if nearest else ""
+    raise SystemExit(f"There is no example {given}.{hint}")
+
+
+def name(script: Path) -> str:
+    """`pytorch/fx/ptq_static` for examples/pytorch/fx/ptq_static.py."""
+    return script.relative_to(EXAMPLES).with_suffix("").as_posix()
+
+
+def folder(script: Path) -> Path:
+    """Where the record of `script` lives."""
+    return RECORDS / name(script)
+
+
+def load(script: Path) -> dict | None:
+    """The committed record of `script`, or None."""
+    try:
+        return json.loads((folder(script) / "record.json").read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return None
+
+
+# What a record is made from
+
+
+@dataclass(frozen=True)
+class Source:
+    """What one Python file refers to."""
+
+    modules: frozenset[str]  # every imported module, dotted
+    artifacts: frozenset[str]  # first arguments of artifact(...)
+    strings: frozenset[str]
+
+
+@cache
+def read_source(path: Path) -> Source:
+    """Imports, artifact paths and other strings of a Python file, read without running it."""
+    tree = ast.parse(path.read_text(encoding="utf-8"), str(path))
+    modules, artifacts, strings = set(), set(), set()
+    inside_artifact = set()
+    for node in ast.walk(tree):  # breadth first: a call comes before its arguments
+        match node:
+            case ast.Import(names=aliases):
+                modules.update(alias.name for alias in aliases)
+            case ast.ImportFrom(module=str(module), names=aliases):
+                modules.update({module, *(f"{module}.{alias.name}" for alias in aliases)})
+            case ast.Call(func=ast.Name(id="artifact"), args=[argument, *_]):
+                literals = [n for n in ast.walk(argument) if isinstance(n, ast.Constant)]
+                inside_artifact.update(literals)
+                artifacts.add(str(literals[0].value) if literals else "")
+            case ast.Constant(value=str(text)) if node not in inside_artifact:
+                strings.add(text)
+    return Source(frozenset(modules), frozenset(artifacts), frozenset(strings))
+
+
+@cache
+def sources(script: Path) -> tuple[Path, ...]:
+    """The script, then the modules of `handbook` that it imports, directly or not."""
+    found, queue = [], [script]
+    while queue:
+        path = queue.pop()
+        if path not in found:
+            found.append(path)
+            for module in read_source(path).modules:
+                file = EXAMPLES / f"{module.replace('.', '/')}.py"
+                if module.startswith(f"{HANDBOOK}.") and file.is_file():
+                    queue.append(file)
+    return (script, *sorted(found[1:]))
+
+
+def producers(script: Path) -> set[Path]:
+    """The scripts whose artifacts `script` reads."""
+    paths = [path for source in sources(script) for path in read_source(source).artifacts]
+    return {
+        other for other in scripts() for path in paths if path.startswith(f"{name(other)}/")
+    } - {script}
+
+
+def inputs(script: Path) -> dict[str, str]:
+    """Everything that could change the record of `script`, with its SHA-256.
+
+    The script itself, the `handbook` modules it imports (their code, not their comments and
+    docstrings), the data sets whose folder they name, constraints.txt, and the scripts whose
+    artifacts it reads. Exits with one line if a data file is damaged.
+    """
+    script_file, *modules = sources(script)
+    found = {
+        "constraints.txt": _sha256(_lines(ROOT / "constraints.txt")),
+        _relative(script_file): _sha256(_lines(script_file)),
+    }
+    found |= {_relative(module): _sha256(_code(module)) for module in modules}
+    strings = {text for path in sources(script) for text in read_source(path).strings}
+    for sums in sorted((EXAMPLES / DATA).glob("*/SHA256SUMS")):
+        dataset = sums.parent.name
+        if any(text == dataset or text.startswith(f"{dataset}/") for text in strings):
+            check_data(sums)
+            found[_relative(sums)] = _sha256(_lines(sums))
+    found |= {_relative(other): key(other) for other in sorted(producers(script))}
+    return dict(sorted(found.items()))
+
+
+def key(script: Path) -> str:
+    """One hash for all inputs."""
+    return _sha256(json.dumps(inputs(script)))
+
+
+def stale(script: Path) -> str:
+    """Why the record of `script` must be made again; empty if it need not."""
+    record, current = load(script), inputs(script)
+    if record is None:
+        return "no record yet"
+    changed = [
+        path
+        for path in record["inputs"] | current
+        if record["inputs"].get(path) != current.get(path)
+    ]
+    return ", ".join(changed) and f"changed: {', '.join(changed)}"
+
+
+@cache
+def check_data(sums: Path) -> None:
+    """Exit with one line that names the first damaged or missing file of a SHA256SUMS."""
+    for line in sums.read_text().splitlines():
+        expected, file = line.split(maxsplit=1)
+        path = sums.parent / file.lstrip("*")
+        found = hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else "missing"
+        if found != expected:
+            raise SystemExit(
+                f"{_relative(path)} is damaged: SHA-256 {found}, expected {expected}. "
+                f"Restore it: git checkout -- {_relative(path)}"
+            )
+
+
+def _relative(path: Path) -> str:
+    return path.relative_to(ROOT).as_posix()
+
+
+def _lines(path: Path) -> str:
+    return path.read_text(encoding="utf-8")  # universal newlines: a checkout on Windows is the same
+
+
+def _code(path: Path) -> str:
+    tree = ast.parse(_lines(path))
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef) and ast.get_docstring(
+            node
+        ):
+            del node.body[0]
+    return ast.dump(tree)
+
+
+def _sha256(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+# How two runs compare
+
+
+def differences(committed: dict, fresh: dict) -> list[str]:
+    """What a fresh run found that the committed record does not allow, a line each.
+
+    Numbers compare within the tolerance that the script declares, printed text in its words,
+    figures by name. Both arguments are the contents of a record.json, with "text" added.
+    """
+    problems = []
+    for kind in ("numbers", "tables"):
+        for missing in sorted(committed[kind].keys() ^ fresh[kind].keys()):
+            problems.append(
+                f"{missing}: {'not ' if missing in committed[kind] else ''}recorded now"
+            )
+    for label in committed["numbers"].keys() & fresh["numbers"].keys():
+        old, new = committed["numbers"][label], fresh["numbers"][label]
+        problems += _compare(label, old["value"], new["value"], new)
+    for label in committed["tables"].keys() & fresh["tables"].keys():
+        problems += _compare_tables(label, committed["tables"][label], fresh["tables"][label])
+    if committed["figures"] != fresh["figures"]:
+        problems.append(f"figures: {fresh['figures']}, recorded {committed['figures']}")
+    if (old := words(committed["text"])) != (new := words(fresh["text"])):
+        line = next(d for d in difflib.ndiff(old, new) if d.startswith(("-", "+")))
+        problems.append(f"printed text differs: {line}")
+    return problems
+
+
+def _compare_tables(label: str, old: dict, new: dict) -> list[str]:
+    if old["columns"] != new["columns"] or len(old["rows"]) != len(new["rows"]):
+        return [f"{label}: other columns or another number of rows"]
+    problems = []
+    for old_row, new_row in zip(old["rows"], new["rows"], strict=True):
+        for column, was, now in zip(new["columns"], old_row, new_row, strict=True):
+            allowed = {"tolerance": new["tolerance"].get(column, 0), "because": new["because"]}
+            problems += _compare(f"{label}, {new_row[0]}, {column}", was, now, allowed)
+    return problems
+
+
+def _compare(label: str, was, now, allowed: dict) -> list[str]:
+    tolerance = allowed["tolerance"]
+    if tolerance == "timing":
+        return []
+    if isinstance(was, str) and isinstance(now, str):
+        pairs = list(zip(NUMBER.findall(was), NUMBER.findall(now), strict=False))
+        same_words = words(was) == words(now)
+        close = all(abs(_float(a) - _float(b)) <= tolerance for a, b in pairs)
+    else:
+        same_words = isinstance(was, str) == isinstance(now, str)
+        close = same_words and abs(was - now) <= tolerance
+    if same_words and close:
+        return []
+    reason = f" ({allowed['because']})" if allowed["because"] else ""
+    return [f"{label}: {now}, recorded {was}, tolerance {tolerance}{reason}"]
+
+
+def _float(text: str) -> float:
+    return float(text.replace(",", "").replace("_", ""))
+
+
+def words(text: str) -> list[str]:
+    """The lines of a printed text with each number as #, and rules and spaces folded."""
+    lines = (re.sub(r"-{2,}", "--", NUMBER.sub("#", line)) for line in text.splitlines())
+    return [" ".join(line.split()) for line in lines if line.strip()]
