@@ -23,6 +23,7 @@ from nbclient.exceptions import CellExecutionError
 import records
 from handbook.measure import cpu
 
+NOT_SHOWN = {"about-quantization", "ipython"}  # no part of what a script computes
 ANSI = re.compile(r"\x1b\[[0-9;]*m")
 
 
@@ -118,9 +119,7 @@ def environment(script: Path) -> dict:
         m.split(".")[0] for s in records.sources(script) for m in records.read_source(s).modules
     }
     owners = metadata.packages_distributions()
-    packages = sorted(
-        {owners[module][0] for module in modules & owners.keys()} - {"about-quantization"}
-    )
+    packages = sorted({owners[module][0] for module in modules & owners.keys()} - NOT_SHOWN)
     return {
         "python": platform.python_version(),
         "platform": f"{platform.system()} {platform.machine()}",

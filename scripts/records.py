@@ -30,7 +30,7 @@ def scripts() -> list[Path]:
 
 def find_script(given: str) -> Path:
     """The script that a person named, from any folder; exits with the nearest name if none is."""
-    candidates = [Path(given), ROOT / given, EXAMPLES / given]
+    candidates = [Path(given), ROOT / given, EXAMPLES / given, EXAMPLES / f"{given}.py"]
     known = scripts()
     for candidate in candidates:
         if candidate.resolve() in known:
@@ -75,7 +75,10 @@ class Source:
 @cache
 def read_source(path: Path) -> Source:
     """Imports, artifact paths and other strings of a Python file, read without running it."""
-    tree = ast.parse(path.read_text(encoding="utf-8"), str(path))
+    try:
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+    except SyntaxError as error:
+        raise SystemExit(f"{_relative(path)}, line {error.lineno}: {error.msg}") from None
     modules, artifacts, strings = set(), set(), set()
     inside_artifact = set()
     for node in ast.walk(tree):  # breadth first: a call comes before its arguments

@@ -172,6 +172,7 @@ def replace_folder(new: Path, final: Path) -> None:
     """Move a whole record into place; at each moment the old one, or the new one, is whole."""
     final.parent.mkdir(parents=True, exist_ok=True)
     aside = _aside(final)
+    aside.parent.mkdir(parents=True, exist_ok=True)
     shutil.rmtree(aside, ignore_errors=True)
     if final.exists():
         final.rename(aside)

@@ -79,6 +79,10 @@ def test_a_stale_script_is_executed_once_and_the_site_built_once(repo):
     (repo / "docs" / "index.md").write_text("# Home again\n")
     third = build(repo)
     assert "nothing to execute" in third.stdout and "The site is in site/" in third.stdout
+    (repo / "examples" / "alpha.py").write_text(FAST.replace("x=1", "x=2"))
+    assert "ok alpha" in build(repo).stdout
+    record = json.loads((repo / "docs" / "records" / "alpha" / "record.json").read_text())
+    assert record["numbers"]["x"]["value"] == 2
 
 
 def test_another_python_is_refused_in_one_line(repo):

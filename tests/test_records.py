@@ -253,3 +253,9 @@ def test_a_script_off_the_pattern_makes_no_record(tree, tmp_path, source, messag
     with pytest.raises(execute.ScriptError, match=message):
         execute.execute(script, out)
     assert not (out / "record.json").exists()
+
+
+def test_a_syntax_error_is_one_line(tree):
+    (tree / "examples/one.py").write_text("x = 1\ny = (\n")
+    with pytest.raises(SystemExit, match=r"examples/one\.py, line 2: '\(' was never closed"):
+        inputs(tree / "examples/one.py")

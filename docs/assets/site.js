@@ -2,14 +2,15 @@
 
 const scrollers = new ResizeObserver((entries) => {
   for (const { target } of entries) {
-    if (target.scrollWidth > target.clientWidth) target.tabIndex = 0;
+    const { clientHeight, clientWidth, scrollHeight, scrollWidth } = target;
+    if (scrollWidth > clientWidth || scrollHeight > clientHeight) target.tabIndex = 0;
     else target.removeAttribute("tabindex");
   }
 });
 
 function improve() {
   for (const scroller of document.querySelectorAll(
-    ".md-typeset div.maths, .md-typeset__scrollwrap",
+    ".md-typeset div.maths, .md-typeset__scrollwrap, .output > pre",
   )) {
     scrollers.observe(scroller);
   }

@@ -68,7 +68,9 @@ try:
 except torch.onnx.OnnxExporterError as error:
     lines = str(error).splitlines()
     print(
-        type(error).__name__, *(line for line in lines if "data-dependent expr" in line), sep="\n"
+        type(error).__name__,
+        *(line for line in lines if "data-dependent expr" in line),
+        sep="\n",
     )
     assert "Could not guard on data-dependent expression" in str(error)
 

@@ -52,7 +52,12 @@ options = onnxruntime.SessionOptions()
 options.intra_op_num_threads = 1
 session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
 (onnx_logits,) = session.run(["logits"], {"images": test_images})
-print(session.get_inputs()[0].shape, "->", session.get_outputs()[0].shape, onnx_logits.shape)
+print(
+    session.get_inputs()[0].shape,
+    "->",
+    session.get_outputs()[0].shape,
+    onnx_logits.shape,
+)
 
 # %% compare
 from handbook.measure import accuracy, agreement, file_size_kib, latency, speedup
@@ -68,14 +73,21 @@ rows = [
         "95 % interval": accuracy(logits, labels).interval,
         "same answer as PyTorch %": agreement(logits, torch_logits),
     }
-    for runtime, logits in {"PyTorch": torch_logits, "ONNX Runtime": onnx_logits}.items()
+    for runtime, logits in {
+        "PyTorch": torch_logits,
+        "ONNX Runtime": onnx_logits,
+    }.items()
 ]
 KERNELS = "float kernels sum in another order on another CPU"
 near = {"accuracy %": 0.1, "95 % interval": 0.1, "same answer as PyTorch %": 0.1}
 table("parity", rows, tolerance=near, because=KERNELS)
 print(f"largest difference of a logit: {difference:.1e}")
 record(difference=f"{difference:.0e}", tolerance=1e-4, because=KERNELS)
-record(size_kib=file_size_kib(path), tolerance=1, because="the file names the exporter's version")
+record(
+    size_kib=file_size_kib(path),
+    tolerance=1,
+    because="the file names the exporter's version",
+)
 assert difference < 1e-4
 
 image = test_images[:1]
@@ -87,6 +99,8 @@ with torch.inference_mode():
         }
     )
 record(
-    torch_ms=times["PyTorch"].median_ms, onnx_ms=times["ONNX Runtime"].median_ms, tolerance=TIMING
+    torch_ms=times["PyTorch"].median_ms,
+    onnx_ms=times["ONNX Runtime"].median_ms,
+    tolerance=TIMING,
 )
 record(speedup=speedup(times["PyTorch"], times["ONNX Runtime"]), tolerance=TIMING)

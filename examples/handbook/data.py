@@ -3,7 +3,6 @@
 import gzip
 import hashlib
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 
@@ -11,41 +10,34 @@ DATA = Path(__file__).parents[1] / "data"
 
 # The training pixels have mean 72.9 and standard deviation 90.0. Rounded, the normalization
 # (pixel - 73) / 90 is itself a dequantization, with scale 1 / 90 and zero point 73: an observer
-# that sees the range of the images finds the pixels again, and the input quantizes without error.
+# that sees the range of the images finds the pixels again, and the input quantizes without loss.
 MEAN, STD = np.float32(73), np.float32(90)
 
-_FILES = {
-    "train": (
-        "fashion_mnist/train-20000-images-idx3-ubyte.gz",
-        "fashion_mnist/train-20000-labels-idx1-ubyte.gz",
-    ),
-    "test": ("fashion_mnist/t10k-images-idx3-ubyte.gz", "fashion_mnist/t10k-labels-idx1-ubyte.gz"),
-}
+_SPLITS = {"train": "fashion_mnist/train-20000", "test": "fashion_mnist/t10k"}
 
 
-def fashion_mnist(
-    split: Literal["train", "test"], *, raw: bool = False
-) -> tuple[np.ndarray, np.ndarray]:
-    """Return the images and the labels of a split: 20 000 for training, 10 000 for testing.
+def fashion_mnist(split: str, *, raw: bool = False) -> tuple[np.ndarray, np.ndarray]:
+    """Return the images and labels of "train" (20 000, in random order) or "test" (10 000).
 
     Images are normalized float32 of shape (N, 1, 28, 28), ready for the network, or with `raw` the
-    uint8 pixels, (N, 28, 28). Labels are int64, 0 to 9, in no particular order: a calibration set
-    is a slice of the training images. Source: Xiao et al., arXiv:1708.07747.
+    uint8 pixels, (N, 28, 28). Labels are int64, 0 to 9. A slice of the training images serves as
+    calibration set. Source: Xiao et al., arXiv:1708.07747.
     """
-    if split not in _FILES:
+    if split not in _SPLITS:
         raise ValueError(f'split must be "train" or "test", not {split!r}')
-    images, labels = (gzip.decompress(data_file(name).read_bytes()) for name in _FILES[split])
-    # An IDX file is a big-endian header (16 bytes for images, 8 for labels), then the values.
+    # An IDX file is a big-endian header, of 16 bytes for images and 8 for labels, then the bytes.
+    images = gzip.decompress(data_file(f"{_SPLITS[split]}-images-idx3-ubyte.gz").read_bytes())
+    labels = gzip.decompress(data_file(f"{_SPLITS[split]}-labels-idx1-ubyte.gz").read_bytes())
     images = np.frombuffer(images, np.uint8, offset=16).reshape(-1, 28, 28)
     labels = np.frombuffer(labels, np.uint8, offset=8).astype(np.int64)
     return images if raw else ((images - MEAN) / STD)[:, np.newaxis], labels
 
 
 def data_file(name: str) -> Path:
-    """Return the path of a file in examples/data, such as "fashion_mnist/t10k-labels-idx1-ubyte.gz".
+    """Return the path of a file in examples/data, such as "running_example/weights.npz".
 
     Its SHA-256 is the one in the SHA256SUMS of its folder. A missing or damaged file ends the
-    program with the command that restores it; a file not listed there is a ValueError.
+    program with the command that restores it; a file that is not listed there is a ValueError.
     """
     path = DATA / name
     sums = path.with_name("SHA256SUMS")

@@ -29,9 +29,12 @@ plt.rcParams.update(
 )
 
 # matplotlib's default colors -> the site's CSS variables; the default is the fallback elsewhere.
-_THEMED = {"#000000": "ink", "#b0b0b0": "grid", "#808080": "muted", "#ffffff": "paper"} | {
-    to_hex(f"C{index}"): str(index + 1) for index in range(8)
-}
+_THEMED = {
+    "#000000": "ink",
+    "#b0b0b0": "grid",
+    "#808080": "muted",
+    "#ffffff": "paper",
+} | {to_hex(f"C{index}"): str(index + 1) for index in range(8)}
 
 
 def figure(name: str, fig) -> None:
@@ -42,9 +45,9 @@ def figure(name: str, fig) -> None:
     svg = _themed_svg(fig)
     plt.close(fig)
     if "ipykernel" in sys.modules:
-        from IPython.display import SVG, display
+        from IPython.display import display
 
-        display(SVG(svg))
+        display({"image/svg+xml": svg, "text/plain": name}, raw=True)
     if folder := os.environ.get("HANDBOOK_RECORD"):
         (Path(folder) / f"{name}.svg").write_text(svg, encoding="utf-8")
     elif "ipykernel" not in sys.modules:
@@ -67,5 +70,7 @@ def _themed_svg(fig) -> str:
     svg = svg.replace("<svg ", f'<svg style="{root}" ', 1)
     svg = re.sub("|".join(_THEMED), lambda c: f"var(--figure-{_THEMED[c[0]]}, {c[0]})", svg)
     return re.sub(
-        r"'DejaVu Sans'[^;\"]*|sans-serif(?=[;\"])", "var(--figure-font, sans-serif)", svg
+        r"'DejaVu Sans'[^;\"]*|sans-serif(?=[;\"])",
+        "var(--figure-font, sans-serif)",
+        svg,
     )

@@ -1,14 +1,12 @@
 """What the examples measure: accuracy, agreement, differences in LSB, file size and latency.
 
-Outputs may be NumPy arrays or CPU tensors of any framework. A wrong argument is a ValueError.
+Outputs are NumPy arrays, or CPU tensors of any framework. Bad input is a ValueError.
 """
 
 import statistics
 import sys
 import time
 from collections.abc import Callable
-from contextlib import contextmanager
-from os import PathLike
 from pathlib import Path
 from typing import NamedTuple
 
@@ -16,13 +14,12 @@ import archspec.cpu
 import numpy as np
 from archspec.cpu.detect import detected_info
 
-# Instructions that decide how fast int8 is, under their names in Linux.
-_DOT_PRODUCT = ("avx512_vnni", "avx_vnni", "amx_int8", "asimddp", "i8mm")
-_ISA = ("avx2", "avx512f", *_DOT_PRODUCT, "sve")
+# The instructions that multiply int8 and add up, under their names in Linux.
+INT8_DOT_PRODUCT = ("avx512_vnni", "avx_vnni", "amx_int8", "asimddp", "i8mm")
 
 
 class Accuracy(NamedTuple):
-    """Correct predictions and their 95 % interval, in percent, rounded to 0.01."""
+    """Correct answers and their 95 % interval, in percent, rounded to 0.01."""
 
     percent: float
     low: float
@@ -30,19 +27,13 @@ class Accuracy(NamedTuple):
 
     @property
     def interval(self) -> str:
-        return f"{self.low:.1f}–{self.high:.1f}"
+        return f"{self.low:.1f}\N{EN DASH}{self.high:.1f}"
 
 
 def accuracy(outputs, labels) -> Accuracy:
-    """Return the accuracy of logits (N, classes), or of predicted classes (N,), and its interval.
-
-    The interval is Wilson's (1927), recommended by Brown, Cai and DasGupta (2001).
-    """
-    predicted, labels = _classes(outputs), np.asarray(labels)
-    if predicted.shape != labels.shape:
-        raise ValueError(f"{len(predicted)} outputs, but labels of shape {labels.shape}")
-    n = len(labels)
-    share = float(np.mean(predicted == labels))
+    """Return the accuracy of logits (N, classes) or classes (N,), with Wilson's interval (1927)."""
+    correct = _same_class(outputs, labels)
+    n, share = len(correct), float(correct.mean())
     z = statistics.NormalDist().inv_cdf(0.975)
     center = (share + z**2 / (2 * n)) / (1 + z**2 / n)
     half = z / (1 + z**2 / n) * (share * (1 - share) / n + z**2 / (4 * n**2)) ** 0.5
@@ -50,51 +41,43 @@ def accuracy(outputs, labels) -> Accuracy:
 
 
 def agreement(a, b) -> float:
-    """Return for how many inputs two models predict the same class, in percent, rounded to 0.01.
+    """Return for how many inputs two models answer the same, right or wrong, in percent to 0.01."""
+    return round(100 * float(_same_class(a, b).mean()), 2)
 
-    Each is logits (N, classes) or classes (N,), right or wrong.
-    """
+
+def _same_class(a, b) -> np.ndarray:
     a, b = _classes(a), _classes(b)
     if a.shape != b.shape:
-        raise ValueError(f"{len(a)} outputs against {len(b)}")
-    return round(100 * float(np.mean(a == b)), 2)
+        raise ValueError(f"answers to {len(a)} and to {len(b)} inputs cannot be compared")
+    return a == b
 
 
 def _classes(outputs) -> np.ndarray:
     outputs = np.asarray(outputs)
-    if outputs.ndim not in (1, 2) or not outputs.size:
-        raise ValueError(f"expected logits (N, classes) or classes (N,), not {outputs.shape}")
-    if outputs.ndim == 1 and outputs.dtype.kind not in "iu":
-        raise ValueError(f"expected integer classes, not {outputs.dtype}")
+    kinds = {1: "iu", 2: "iuf"}.get(outputs.ndim, "")
+    if not outputs.size or outputs.dtype.kind not in kinds:
+        got = f"{outputs.dtype} of shape {outputs.shape}"
+        raise ValueError(f"expected logits (N, classes) or integer classes (N,), not {got}")
     if np.isnan(outputs).any():  # argmax would take NaN for the largest logit
         raise ValueError("the logits contain NaN")
     return outputs.argmax(axis=1) if outputs.ndim == 2 else outputs
 
 
 def lsb_difference(a, b, scale: float = 1) -> int:
-    """Return the largest difference between two quantized arrays of the same shape, in LSB.
+    """Return the largest difference of two quantized arrays in LSB, that is in integer steps.
 
-    An LSB is one integer step. `a` and `b` are integers, or floats dequantized with `scale`; floats
-    more than 0.01 steps from a multiple of `scale` are not, and raise ValueError.
+    They are integers, or floats dequantized with `scale` (any zero point): multiples of it to
+    within 0.01 steps. Anything else is a ValueError.
     """
-    a, b = np.asarray(a), np.asarray(b)
+    a, b = (np.asarray(x).astype(np.float64) / scale for x in (a, b))  # no uint8 wrap-around
     if a.shape != b.shape or not a.size:
         raise ValueError(f"expected two arrays of one shape, not {a.shape} and {b.shape}")
-    return int(np.abs(_steps(a, scale) - _steps(b, scale)).max())
+    if not all((np.abs(x - np.rint(x)) <= 0.01).all() for x in (a, b)):
+        raise ValueError(f"values between the multiples of scale {scale}: not quantized with it")
+    return int(np.abs(np.rint(a) - np.rint(b)).max())
 
 
-def _steps(x: np.ndarray, scale: float) -> np.ndarray:
-    if x.dtype.kind in "iu":
-        if scale != 1:
-            raise ValueError("integers are in LSB already: scale must be 1")
-        return x.astype(np.int64)  # a difference of uint8 would wrap around
-    steps = x.astype(np.float64) / scale
-    if not (np.abs(steps - np.rint(steps)) <= 0.01).all():
-        raise ValueError(f"not dequantized with scale {scale}: values lie between its multiples")
-    return np.rint(steps)
-
-
-def file_size_kib(path: str | PathLike) -> float:
+def file_size_kib(path) -> float:
     """Return the size of a file in KiB (1024 bytes), rounded to 0.1."""
     if not Path(path).is_file():
         raise ValueError(f"{path}: no such file")
@@ -102,75 +85,66 @@ def file_size_kib(path: str | PathLike) -> float:
 
 
 class Latency(NamedTuple):
-    """Median and quartiles of the time of one call in ms, and the time of every call."""
+    """Median and quartiles of the time of a call, and the times of all calls in turn, in ms."""
 
     median_ms: float
     low_ms: float
     high_ms: float
-    samples_ms: tuple[float, ...]
+    samples_ms: list[float]
 
 
 def latency(
     functions: dict[str, Callable[[], object]], *, rounds: int = 50, warm_up: int = 5
 ) -> dict[str, Latency]:
-    """Time functions without arguments, such as `lambda: model(images)`, and return each's Latency.
+    """Time functions that take no argument, by name, on one thread.
 
-    They take turns, A B A B ..., so that a slow moment of the machine hits all; `speedup` compares
-    them. PyTorch is set to one thread meanwhile; other runtimes take theirs from their own options.
+    They take turns, A B A B ..., so that a slow moment of the machine hits all of them. PyTorch is
+    set to one thread meanwhile; other runtimes have to be when the model is loaded.
     """
     if not functions or rounds < 1:
-        raise ValueError("nothing to time: expected at least one function and one round")
+        raise ValueError("expected at least one function and one round")
     samples = {name: [] for name in functions}
-    with _one_torch_thread():
-        for turn in range(-warm_up, rounds):
-            for name, function in functions.items():
-                start = time.perf_counter()
-                function()
-                if turn >= 0:
-                    samples[name].append(1000 * (time.perf_counter() - start))
-    return {
-        name: Latency(*np.percentile(times, [50, 25, 75]).round(4).tolist(), tuple(times))
-        for name, times in samples.items()
-    }
-
-
-def speedup(baseline: Latency, candidate: Latency) -> float:
-    """Return how many times faster `candidate` is: the median ratio of calls made side by side."""
-    pairs = zip(baseline.samples_ms, candidate.samples_ms, strict=True)
-    return round(statistics.median(slow / fast for slow, fast in pairs), 2)
-
-
-@contextmanager
-def _one_torch_thread():
     torch = sys.modules.get("torch")
     threads = torch and torch.get_num_threads()
     try:
         if torch:
             torch.set_num_threads(1)
-        yield
+        for function in [*functions.values()] * warm_up:
+            function()
+        for name, function in [*functions.items()] * rounds:
+            start = time.perf_counter()
+            function()
+            samples[name].append(1000 * (time.perf_counter() - start))
     finally:
         if torch:
             torch.set_num_threads(threads)
+    return {
+        name: Latency(*np.percentile(times, [50, 25, 75]).round(4).tolist(), times)
+        for name, times in samples.items()
+    }
+
+
+def speedup(baseline: Latency, candidate: Latency) -> float:
+    """Return how many times faster `candidate` is: the median ratio of two calls of one round."""
+    return round(float(np.median(np.divide(baseline.samples_ms, candidate.samples_ms))), 2)
 
 
 class Cpu(NamedTuple):
-    """The processor's name, and those of its instruction sets that decide how fast int8 is."""
+    """A processor: its name, and the instruction sets that decide how fast int8 is."""
 
     name: str
     isa: tuple[str, ...]
 
 
 def cpu() -> Cpu:
-    """Return this machine's processor (Linux, macOS or Windows, x86-64 or ARM)."""
+    """Return the processor of this machine (Linux, macOS, Windows)."""
     host = archspec.cpu.host()
-    flags = detected_info().features | host.features  # macOS on ARM reports only the latter
+    features = detected_info().features | host.features  # Apple's are known by the model only
+    known = ("avx2", "avx512f", *INT8_DOT_PRODUCT)
     name = archspec.cpu.brand_string() or host.name
-    return Cpu(name.strip(), tuple(flag for flag in _ISA if flag in flags))
+    return Cpu(name.strip(), tuple(feature for feature in known if feature in features))
 
 
 def has_int8_dot_product() -> bool:
-    """Return whether the CPU multiplies and adds int8 in one instruction.
-
-    A claim that int8 is faster than float32 rests on these: assert it only where this is true.
-    """
-    return not set(_DOT_PRODUCT).isdisjoint(cpu().isa)
+    """Return whether claims that int8 is faster than float32, which rest on it, may be asserted."""
+    return any(feature in INT8_DOT_PRODUCT for feature in cpu().isa)

@@ -8,6 +8,7 @@ Source: the docstrings of torch.ao.quantization.quantize_fx, PyTorch 2.13.
 # %% load
 import copy
 import warnings
+from functools import partial
 
 import torch
 from torch.ao.nn import quantized as nnq
@@ -69,11 +70,20 @@ for run, (m, run_logits) in runs.items():
     path = artifact(f"pytorch/fx/ptq_static/{run.replace(', ', '-')}.pt")
     torch.save(m.state_dict(), path)
     correct = accuracy(run_logits, labels)
-    row = {"model": run, "accuracy %": correct.percent, "95 % interval": correct.interval}
+    row = {
+        "model": run,
+        "accuracy %": correct.percent,
+        "95 % interval": correct.interval,
+    }
     row["same answer as float %"] = agreement(run_logits, float_logits)
     rows.append(row | {"size KiB": file_size_kib(path)})
 KERNELS = "int8 kernels round differently where a CPU lacks VNNI"
-near = {"accuracy %": 0.5, "95 % interval": 0.5, "same answer as float %": 1, "size KiB": 0.5}
+near = {
+    "accuracy %": 0.5,
+    "95 % interval": 0.5,
+    "same answer as float %": 1,
+    "size KiB": 0.5,
+}
 table("results", rows, tolerance=near, because=KERNELS)
 assert all(row["accuracy %"] > rows[0]["accuracy %"] - 1 for row in rows)
 
@@ -85,7 +95,8 @@ rows = []
 for count in (1, 100):
     images = torch.from_numpy(test_images[:count])
     with torch.inference_mode():
-        times = latency({run: lambda m=m: m(images) for run, (m, _) in runs.items()})
+        calls = {run: partial(m, images) for run, (m, _) in runs.items()}
+        times = latency(calls)
     for run, time in times.items():
         row = {"images at once": count, "model": run, "median ms": time.median_ms}
         row["quartiles ms"] = f"{time.low_ms:.2f} to {time.high_ms:.2f}"
