@@ -56,12 +56,7 @@ from handbook.figure import figure, plt
 
 fig, ax = plt.subplots()
 ax.axhline(float_accuracy.percent, color="C7", linestyle="--", label="float32")
-ax.plot(
-    [r["bits"] for r in rows],
-    [r["accuracy %"] for r in rows],
-    "o-",
-    label="quantized weights",
-)
+ax.plot([r["bits"] for r in rows], [r["accuracy %"] for r in rows], "o-", label="quantized weights")
 ax.set(xlabel="bits per weight", ylabel="accuracy, %", ylim=(0, 100))
 ax.legend(loc="lower right")
 figure("accuracy_by_bits", fig)

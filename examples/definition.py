@@ -33,23 +33,14 @@ quant_max, step = 3, 0.4 / 3  # 3 bits, so that the steps can be seen
 x = np.linspace(-0.6, 0.6, 601)
 fig, ax = plt.subplots()
 ax.plot(x, x, color="C7", linestyle="--", label="real value")
-ax.plot(
-    x,
-    np.clip(np.round(x / step), -quant_max, quant_max) * step,
-    label="quantized, 3 bits",
-)
+ax.plot(x, np.clip(np.round(x / step), -quant_max, quant_max) * step, label="quantized, 3 bits")
 ax.set(xlabel="real value", ylabel="value that is kept")
 ax.legend()
 figure("staircase", fig)
 
 # %% wrap
 too_large = np.array([200], np.int32)  # beyond the range, and not clamped
-print(
-    "not clamped:",
-    too_large.astype(np.int8),
-    " clamped:",
-    np.clip(too_large, -128, 127),
-)
+print("not clamped:", too_large.astype(np.int8), " clamped:", np.clip(too_large, -128, 127))
 assert too_large.astype(np.int8) == -56
 try:
     np.int8(200)

@@ -23,7 +23,7 @@ from nbclient.exceptions import CellExecutionError
 import records
 from handbook.measure import cpu
 
-NOT_SHOWN = {"about-quantization", "ipython"}  # no part of what a script computes
+NOT_SHOWN = {"about-quantization", "archspec", "ipython", "tabulate"}  # they compute no result
 ANSI = re.compile(r"\x1b\[[0-9;]*m")
 
 

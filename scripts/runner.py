@@ -111,7 +111,7 @@ def refresh(scripts: list[Path], jobs: int) -> dict[Path, str]:
     is not in the cache.
     """
     WORK.mkdir(parents=True, exist_ok=True)
-    scripts = with_producers(scripts)
+    scripts = longest_first(with_producers(scripts))
     runner, console = Runner(jobs), Console(highlight=False)
     columns = (TextColumn("examples"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     with Progress(*columns, console=console, disable=not console.is_terminal) as progress:
@@ -126,6 +126,11 @@ def refresh(scripts: list[Path], jobs: int) -> dict[Path, str]:
             return problem
 
         return runner.map(run, scripts, records.producers)
+
+
+def longest_first(scripts: list[Path]) -> list[Path]:
+    """By the time that each took when its record was made, so that no long one is left alone."""
+    return sorted(scripts, key=lambda script: -(records.load(script) or {"seconds": 0})["seconds"])
 
 
 def with_producers(scripts: list[Path]) -> list[Path]:

@@ -97,7 +97,8 @@ def _page_faults(context, root: str, path: str):
 
 
 def test_every_page(browser, site):
-    assert faults(browser, site) == []
+    found = faults(browser, site)
+    assert not found, "\n".join(found)
 
 
 PAGE = """<!doctype html>

@@ -26,7 +26,7 @@ UNITS = [
         r"s\b",
         r"seconds?\b",
     ),
-    *(r"[KMG]i?B\b", r"LSB\b", r"dB\b", "\u00d7", r"x\b", r"times\b"),
+    *(r"[KMG]i?B\b", r"LSB\b", r"dB\b", "\u00d7", r"x\b(?! ?\d)", r"times\b"),
 ]
 MEASUREMENT = re.compile(rf"(?<![\w.#-])\d[\d ,.]*[ \u00a0]?(?:{'|'.join(UNITS)})(?! interval)")
 NOT_PROSE = [

@@ -40,7 +40,7 @@ def plain_runs(tmp_path_factory) -> dict[Path, dict]:
         done[script] |= execute.collect(out)
         return result.stderr if result.returncode else ""
 
-    pool.map(run, SCRIPTS, records.producers)
+    pool.map(run, runner.longest_first(SCRIPTS), records.producers)
     return done
 
 

@@ -207,6 +207,10 @@ def test_expands(docs, markdown, expected):
     assert expand(docs, markdown) == expected
 
 
+def test_expands_a_shared_definition(docs):
+    assert expand(docs, '{{ source("data.fashion_mnist") }}').startswith("```python\ndef fashion_")
+
+
 @pytest.mark.parametrize(
     ("markdown", "message"),
     [
@@ -219,6 +223,10 @@ def test_expands(docs, markdown, expected):
         ('{{ figure("plod", alt="x") }}', "no figure 'plod'; nearest: plot"),
         ('{{ figure("plot") }}', "missing 1 required keyword-only argument: 'alt'"),
         ('{{ code("secnd:load") }}', "no script 'secnd'; nearest: second"),
+        (
+            '{{ source("data.fashion_mnst") }}',
+            "no definition 'fashion_mnst'; nearest: fashion_mnist",
+        ),
         ('{{ numbr("ratio") }}', "no function 'numbr'; nearest: number"),
         ('{{ number("ratio", "q") }}', "some/page.md: Unknown format code 'q'"),
         ('{{ number("ratio" }}', """some/page.md: unexpected '}', expected ')' in {{ number("""),

@@ -71,11 +71,7 @@ runs["8 bits per tensor, dead channels zeroed"] = quantized_per_tensor()
 rows = []
 for run, logits in runs.items():
     correct = accuracy(logits, labels)
-    row = {
-        "weights": run,
-        "accuracy %": correct.percent,
-        "95 % interval": correct.interval,
-    }
+    row = {"weights": run, "accuracy %": correct.percent, "95 % interval": correct.interval}
     rows.append(row | {"same answer as float %": agreement(logits, float_logits)})
 KERNELS = "float kernels sum in another order on another CPU, and a few images are near ties"
 near = {"accuracy %": 1, "95 % interval": 1, "same answer as float %": 1}

@@ -45,10 +45,7 @@ for bits in (8, 6, 4):
         logits = predict(model, images)
         correct = accuracy(logits, labels)
         row = {"bits": bits, "scheme": "per channel" if per_channel else "per tensor"}
-        row |= {
-            "scales": scales,
-            "bits per weight": round(bits + 32 * scales / weight_count, 2),
-        }
+        row |= {"scales": scales, "bits per weight": round(bits + 32 * scales / weight_count, 2)}
         row |= {"accuracy %": correct.percent, "95 % interval": correct.interval}
         rows.append(row | {"same answer as float %": agreement(logits, float_logits)})
 KERNELS = "float kernels sum in another order on another CPU, and a few images are near ties"

@@ -45,10 +45,7 @@ for group_size in (1024, 32, 16):  # no channel has more than 1024 weights
     logits = predict(model, images)
     correct = accuracy(logits, labels)
     row = {"weights per scale": group_size if group_size < 1024 else "a whole channel"}
-    row |= {
-        "scales": scales,
-        "bits per weight": round(4 + 16 * scales / weight_count, 2),
-    }
+    row |= {"scales": scales, "bits per weight": round(4 + 16 * scales / weight_count, 2)}
     row |= {"accuracy %": correct.percent, "95 % interval": correct.interval}
     rows.append(row | {"same answer as float %": agreement(logits, float_logits)})
 KERNELS = "float kernels sum in another order on another CPU, and a few images are near ties"

@@ -37,20 +37,11 @@ depthwise = weights["inverted.depthwise.conv"]
 ranges = np.abs(depthwise).max(axis=(1, 2, 3))
 step = ranges.max() / 127
 largest = np.rint(ranges / step)  # the largest integer of each channel, with one scale for all
-record(
-    channels=len(ranges),
-    up_to_two=int((largest <= 2).sum()),
-    zero=int((largest == 0).sum()),
-)
+record(channels=len(ranges), up_to_two=int((largest <= 2).sum()), zero=int((largest == 0).sum()))
 assert (largest <= 2).sum() > len(ranges) / 2
 
 fig, ax = plt.subplots()
-ax.bar(
-    range(len(ranges)),
-    np.sort(ranges)[::-1],
-    width=1,
-    label="largest weight of the channel",
-)
+ax.bar(range(len(ranges)), np.sort(ranges)[::-1], width=1, label="largest weight of the channel")
 ax.axhline(step, color="C1", label="one step of the per-tensor scale")
 ax.set(xlabel="output channel, sorted", ylabel="weight", yscale="log")
 ax.legend()
@@ -61,8 +52,7 @@ figure("channel_ranges", fig)
 def sqnr(weight, restored):
     """Signal-to-quantization-noise ratio, dB."""
     return round(
-        float(10 * np.log10(np.square(weight).sum() / np.square(restored - weight).sum())),
-        1,
+        float(10 * np.log10(np.square(weight).sum() / np.square(restored - weight).sum())), 1
     )
 
 

@@ -6,6 +6,7 @@ Source: run with torch.onnx.export of PyTorch 2.13.
 
 # %% load
 import contextlib
+import io
 import logging
 import warnings
 
@@ -63,14 +64,12 @@ class Branch(Flat):
 
 
 try:
-    with contextlib.redirect_stderr(None):  # torch.export dumps the graph there
+    with contextlib.redirect_stderr(io.StringIO()):  # torch.export dumps the graph there
         torch.onnx.export(Branch().eval(), example_inputs, path, verbose=False)
 except torch.onnx.OnnxExporterError as error:
     lines = str(error).splitlines()
     print(
-        type(error).__name__,
-        *(line for line in lines if "data-dependent expr" in line),
-        sep="\n",
+        type(error).__name__, *(line for line in lines if "data-dependent expr" in line), sep="\n"
     )
     assert "Could not guard on data-dependent expression" in str(error)
 

@@ -19,7 +19,7 @@ plt.rcParams.update(
         "axes.spines.right": False,
         "axes.spines.top": False,
         "figure.constrained_layout.use": True,
-        "figure.figsize": (7.2, 3.4),
+        "figure.figsize": (6.4, 3.3),
         "font.size": 11,
         "grid.linewidth": 0.6,
         "legend.frameon": False,
@@ -29,12 +29,9 @@ plt.rcParams.update(
 )
 
 # matplotlib's default colors -> the site's CSS variables; the default is the fallback elsewhere.
-_THEMED = {
-    "#000000": "ink",
-    "#b0b0b0": "grid",
-    "#808080": "muted",
-    "#ffffff": "paper",
-} | {to_hex(f"C{index}"): str(index + 1) for index in range(8)}
+_THEMED = {"#000000": "ink", "#b0b0b0": "grid", "#808080": "muted", "#ffffff": "paper"} | {
+    to_hex(f"C{index}"): str(index + 1) for index in range(8)
+}
 
 
 def figure(name: str, fig) -> None:
@@ -70,7 +67,5 @@ def _themed_svg(fig) -> str:
     svg = svg.replace("<svg ", f'<svg style="{root}" ', 1)
     svg = re.sub("|".join(_THEMED), lambda c: f"var(--figure-{_THEMED[c[0]]}, {c[0]})", svg)
     return re.sub(
-        r"'DejaVu Sans'[^;\"]*|sans-serif(?=[;\"])",
-        "var(--figure-font, sans-serif)",
-        svg,
+        r"'DejaVu Sans'[^;\"]*|sans-serif(?=[;\"])", "var(--figure-font, sans-serif)", svg
     )

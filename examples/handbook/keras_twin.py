@@ -30,10 +30,7 @@ def load_keras_twin(keras=keras):
     def conv_bn(x, name, filters=None, kernel_size=1, stride=1, relu=True):
         padding = "same"
         if stride > 1:
-            x, padding = (
-                layers.ZeroPadding2D(kernel_size // 2, name=f"{name}.pad")(x),
-                "valid",
-            )
+            x, padding = (layers.ZeroPadding2D(kernel_size // 2, name=f"{name}.pad")(x), "valid")
         options = dict(strides=stride, padding=padding, use_bias=False, name=f"{name}.conv")
         if filters is None:
             x = layers.DepthwiseConv2D(kernel_size, **options)(x)

@@ -25,11 +25,7 @@ def record(*, tolerance: float | str = 0, because: str = "", **numbers) -> None:
     """
     _check_reason(numbers, tolerance, because)
     for name, value in numbers.items():
-        number = {
-            "value": _scalar(name, value),
-            "tolerance": tolerance,
-            "because": because,
-        }
+        number = {"value": _scalar(name, value), "tolerance": tolerance, "because": because}
         _append({"number": name, **number})
 
 
@@ -47,12 +43,7 @@ def table(name: str, rows: list[dict], *, tolerance: dict | None = None, because
         _check_reason([f"{name}: {column}"], allowed, because)
     cells = [[_scalar(f"{name}: {key}", value) for key, value in row.items()] for row in rows]
     print(tabulate(cells, headers=columns))
-    entry = {
-        "columns": columns,
-        "rows": cells,
-        "tolerance": tolerance,
-        "because": because,
-    }
+    entry = {"columns": columns, "rows": cells, "tolerance": tolerance, "because": because}
     _append({"table": name, **entry})
 
 

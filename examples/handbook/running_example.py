@@ -32,8 +32,7 @@ def depthwise(channels, stride=1) -> nn.Sequential:
 def separable(in_channels, out_channels, stride=1) -> nn.Sequential:
     """Return a depthwise-separable convolution (Howard et al., arXiv:1704.04861)."""
     return sequential(
-        depthwise=depthwise(in_channels, stride),
-        pointwise=conv_bn(in_channels, out_channels),
+        depthwise=depthwise(in_channels, stride), pointwise=conv_bn(in_channels, out_channels)
     )
 
 
@@ -47,9 +46,7 @@ class RunningExample(nn.Module):
         self.separable2 = separable(32, 64, stride=2)  # 14x14 to 7x7
         # An inverted residual (Sandler et al., arXiv:1801.04381): its input is added to its output.
         self.inverted = sequential(
-            expand=conv_bn(64, 128),
-            depthwise=depthwise(128),
-            project=conv_bn(128, 64, relu=False),
+            expand=conv_bn(64, 128), depthwise=depthwise(128), project=conv_bn(128, 64, relu=False)
         )
         self.branch1x1 = conv_bn(64, 48)
         self.branch3x3 = conv_bn(64, 48, 3)

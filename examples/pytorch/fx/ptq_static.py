@@ -70,20 +70,11 @@ for run, (m, run_logits) in runs.items():
     path = artifact(f"pytorch/fx/ptq_static/{run.replace(', ', '-')}.pt")
     torch.save(m.state_dict(), path)
     correct = accuracy(run_logits, labels)
-    row = {
-        "model": run,
-        "accuracy %": correct.percent,
-        "95 % interval": correct.interval,
-    }
+    row = {"model": run, "accuracy %": correct.percent, "95 % interval": correct.interval}
     row["same answer as float %"] = agreement(run_logits, float_logits)
     rows.append(row | {"size KiB": file_size_kib(path)})
 KERNELS = "int8 kernels round differently where a CPU lacks VNNI"
-near = {
-    "accuracy %": 0.5,
-    "95 % interval": 0.5,
-    "same answer as float %": 1,
-    "size KiB": 0.5,
-}
+near = {"accuracy %": 0.5, "95 % interval": 0.5, "same answer as float %": 1, "size KiB": 0.5}
 table("results", rows, tolerance=near, because=KERNELS)
 assert all(row["accuracy %"] > rows[0]["accuracy %"] - 1 for row in rows)
 
