@@ -29,25 +29,21 @@ def quantize_weights(model, bits):
 
 
 # %% results
-from handbook.measure import accuracy, agreement
+from handbook.measure import SCORE_TOLERANCE, accuracy, score
 from handbook.record import record, table
 
 weight_count = sum(p.numel() for p in model.parameters() if p.dim() > 1)
 rows = []
 for bits in (8, 7, 6, 5, 4, 3, 2):
     logits = predict(quantize_weights(model, bits), images)
-    correct = accuracy(logits, labels)
     row = {"bits": bits, "levels": 2**bits - 1}
     row["weights KiB"] = round(weight_count * bits / 8 / 1024, 1)
-    row |= {"accuracy %": correct.percent, "95 % interval": correct.interval}
-    rows.append(row | {"same answer as float %": agreement(logits, float_logits)})
-KERNELS = "float kernels sum in another order on another CPU, and a few images are near ties"
-near = {"accuracy %": 1, "95 % interval": 1, "same answer as float %": 1}
-table("bits", rows, tolerance=near, because=KERNELS)
+    rows.append(row | score(logits, labels, float_logits))
+table("bits", rows, **SCORE_TOLERANCE)
 
 float_accuracy = accuracy(float_logits, labels)
 record(float_kib=round(weight_count * 4 / 1024, 1))
-record(float_accuracy=float_accuracy.percent, tolerance=0.1, because=KERNELS)
+record(float_accuracy=float_accuracy.percent, tolerance=0.1, because="near ties")
 assert rows[0]["accuracy %"] > float_accuracy.low  # 8 bits: no loss that these images show
 assert rows[-1]["accuracy %"] < 30  # 2 bits: unusable
 

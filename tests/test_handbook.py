@@ -353,3 +353,17 @@ def test_cpu_is_that_of_linux():
 def test_int8_dot_product(monkeypatch, isa, expected):
     monkeypatch.setattr(measure, "cpu", lambda: measure.Cpu("a processor", isa))
     assert measure.has_int8_dot_product() is expected
+
+
+# LiteRT Torch
+
+
+def test_without_litert_torch_an_example_says_so_in_one_line():
+    code = (
+        "import sys; sys.modules['litert_torch'] = None; from handbook.litert import litert_torch"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 1
+    assert (
+        done.stderr.startswith("This example needs LiteRT Torch") and done.stderr.count("\n") == 1
+    )

@@ -8,11 +8,15 @@ import sys
 from pathlib import Path
 
 import nbformat
+import numpy as np
 import pytest
 
 import execute
 import records
 import runner
+from handbook import data
+from handbook.figure import figure, plt
+from handbook.record import TIMING, record, table
 
 SCRIPTS = records.scripts()
 NAMES = [records.name(script) for script in SCRIPTS]
@@ -163,6 +167,7 @@ def tree(tmp_path, monkeypatch):
     places = {"ROOT": ".", "EXAMPLES": "examples", "RECORDS": "docs/records"}
     for name, place in places.items():
         monkeypatch.setattr(records, name, tmp_path / place)
+    monkeypatch.setattr(data, "DATA", tmp_path / "examples" / "data")
     files = {
         "constraints.txt": "numpy==2\n",
         "examples/handbook/data.py": '"""Doc."""\nimport gzip\nFILE = "photos/a.txt"\n',
@@ -231,7 +236,7 @@ def test_artifacts_make_the_task_graph(tree):
 
 def test_a_damaged_data_file_is_named(tree):
     (tree / "examples/data/photos/a.txt").write_text("damaged")
-    with pytest.raises(SystemExit, match=r"examples/data/photos/a\.txt is damaged: SHA-256 .* git"):
+    with pytest.raises(SystemExit, match=r"photos/a\.txt: damaged, SHA-256 is .* git"):
         inputs(tree / "examples/one.py")
 
 
@@ -259,3 +264,53 @@ def test_a_syntax_error_is_one_line(tree):
     (tree / "examples/one.py").write_text("x = 1\ny = (\n")
     with pytest.raises(SystemExit, match=r"examples/one\.py, line 2: '\(' was never closed"):
         inputs(tree / "examples/one.py")
+
+
+# What a script calls
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda: record(accuracy=88.4, tolerance=0.3),  # no reason
+        lambda: record(accuracy=float("nan")),
+        lambda: record(accuracy=[88.4]),
+        lambda: table("t", [{"a": 1}, {"b": 1}]),
+        lambda: table("t", [{"a": 1}], tolerance={"b": 1}, because="no such column"),
+        lambda: table("t", [{"a": 1}], tolerance={"a": 1}),  # no reason
+    ],
+)
+def test_a_record_refuses(call, tmp_path, monkeypatch):
+    monkeypatch.setenv("HANDBOOK_RECORD", str(tmp_path))
+    with pytest.raises(ValueError):
+        call()
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_record_collects_what_was_called(tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("HANDBOOK_RECORD", str(tmp_path))
+    record(accuracy=np.float32(0.5), size=np.int64(3), tolerance=0.1, because="kernels")
+    record(ms=1.5, tolerance=TIMING)
+    table("results", [{"model": "float", "ms": 2.0}], tolerance={"ms": TIMING})
+    assert "model" in capsys.readouterr().out
+    found = execute.collect(tmp_path)
+    assert found["numbers"]["accuracy"] == {"value": 0.5, "tolerance": 0.1, "because": "kernels"}
+    assert found["numbers"]["ms"]["tolerance"] == "timing"
+    assert found["tables"]["results"]["rows"] == [["float", 2.0]]
+    record(size=1)
+    record(size=2)
+    with pytest.raises(execute.ScriptError, match="'size' is recorded twice"):
+        execute.collect(tmp_path)
+
+
+def test_a_figure_is_themed_and_reproducible(tmp_path, monkeypatch):
+    monkeypatch.setenv("HANDBOOK_RECORD", str(tmp_path))
+    for name in ("first", "second"):
+        fig, ax = plt.subplots()
+        ax.plot([1, 2], label="a")
+        ax.legend()
+        figure(name, fig)
+    first, second = ((tmp_path / f"{name}.svg").read_text() for name in ("first", "second"))
+    assert first == second
+    assert "var(--figure-1, #1f77b4)" in first and "var(--figure-ink, #000000)" in first
+    assert "<style" not in first and "DejaVu" not in first and "<text" in first

@@ -49,7 +49,7 @@ assert rows[-1]["largest weight"] > 10 * rows[-1]["largest weight of a live chan
 
 
 # %% cure
-from handbook.measure import accuracy, agreement
+from handbook.measure import SCORE_TOLERANCE, agreement, score
 
 
 def quantized_per_tensor():
@@ -70,11 +70,7 @@ assert agreement(predict(model, test_images), float_logits) == 100
 runs["8 bits per tensor, dead channels zeroed"] = quantized_per_tensor()
 rows = []
 for run, logits in runs.items():
-    correct = accuracy(logits, labels)
-    row = {"weights": run, "accuracy %": correct.percent, "95 % interval": correct.interval}
-    rows.append(row | {"same answer as float %": agreement(logits, float_logits)})
-KERNELS = "float kernels sum in another order on another CPU, and a few images are near ties"
-near = {"accuracy %": 1, "95 % interval": 1, "same answer as float %": 1}
-table("cure", rows, tolerance=near, because=KERNELS)
+    rows.append({"weights": run} | score(logits, labels, float_logits))
+table("cure", rows, **SCORE_TOLERANCE)
 assert rows[1]["accuracy %"] < rows[0]["accuracy %"] - 10  # one scale per layer fails
 assert rows[2]["accuracy %"] > rows[0]["accuracy %"] - 1  # and four channels were the reason

@@ -29,7 +29,7 @@ def fake_quantize(weight, per_channel, bits=8):
 
 
 # %% network
-from handbook.measure import accuracy, agreement
+from handbook.measure import SCORE_TOLERANCE, score
 from handbook.record import table
 
 float_logits = predict(model, images)
@@ -43,13 +43,9 @@ for bits in (8, 6, 4):
             layer.weight.data = torch.from_numpy(restored)
             scales += scale.size
         logits = predict(model, images)
-        correct = accuracy(logits, labels)
         row = {"bits": bits, "scheme": "per channel" if per_channel else "per tensor"}
         row |= {"scales": scales, "bits per weight": round(bits + 32 * scales / weight_count, 2)}
-        row |= {"accuracy %": correct.percent, "95 % interval": correct.interval}
-        rows.append(row | {"same answer as float %": agreement(logits, float_logits)})
-KERNELS = "float kernels sum in another order on another CPU, and a few images are near ties"
-near = {"accuracy %": 1, "95 % interval": 1, "same answer as float %": 1}
-table("network", rows, tolerance=near, because=KERNELS)
+        rows.append(row | score(logits, labels, float_logits))
+table("network", rows, **SCORE_TOLERANCE)
 assert rows[1]["same answer as float %"] > 99  # 8 bits per channel: as good as float
 assert rows[0]["accuracy %"] < rows[1]["accuracy %"] - 10  # per tensor: not

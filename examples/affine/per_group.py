@@ -30,7 +30,7 @@ def fake_quantize(weight, group_size, quant_max=7):  # 4 bits: -7 to 7
 
 
 # %% results
-from handbook.measure import accuracy, agreement
+from handbook.measure import SCORE_TOLERANCE, score
 from handbook.record import table
 
 float_logits = predict(model, images)
@@ -43,14 +43,10 @@ for group_size in (1024, 32, 16):  # no channel has more than 1024 weights
         layer.weight.data = torch.from_numpy(restored)
         scales += count
     logits = predict(model, images)
-    correct = accuracy(logits, labels)
     row = {"weights per scale": group_size if group_size < 1024 else "a whole channel"}
     row |= {"scales": scales, "bits per weight": round(4 + 16 * scales / weight_count, 2)}
-    row |= {"accuracy %": correct.percent, "95 % interval": correct.interval}
-    rows.append(row | {"same answer as float %": agreement(logits, float_logits)})
-KERNELS = "float kernels sum in another order on another CPU, and a few images are near ties"
-near = {"accuracy %": 1, "95 % interval": 1, "same answer as float %": 1}
-table("groups", rows, tolerance=near, because=KERNELS)
+    rows.append(row | score(logits, labels, float_logits))
+table("groups", rows, **SCORE_TOLERANCE)
 
 whole_channel, finest = rows[0]["accuracy %"], rows[-1]["accuracy %"]
 assert abs(finest - whole_channel) < 1.2  # here, finer groups gain less than the interval's width

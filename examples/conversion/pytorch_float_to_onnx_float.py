@@ -55,24 +55,22 @@ session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionPr
 print(session.get_inputs()[0].shape, "->", session.get_outputs()[0].shape, onnx_logits.shape)
 
 # %% compare
-from handbook.measure import accuracy, agreement, file_size_kib
+from handbook.measure import SCORE_TOLERANCE, file_size_kib, score
 from handbook.record import TIMING, record, table
 from handbook.running_example import predict
 
 torch_logits = predict(model, test_images)
-rows = []
-for runtime, logits in {"PyTorch": torch_logits, "ONNX Runtime": onnx_logits}.items():
-    correct = accuracy(logits, labels)
-    row = {"runtime": runtime, "accuracy %": correct.percent, "95 % interval": correct.interval}
-    rows.append(row | {"same answer as PyTorch %": agreement(logits, torch_logits)})
-KERNELS = "float kernels sum in another order on another CPU"
-near = {"accuracy %": 0.1, "95 % interval": 0.1, "same answer as PyTorch %": 0.1}
-table("parity", rows, tolerance=near, because=KERNELS)
+rows = [
+    {"runtime": "PyTorch"} | score(torch_logits, labels, torch_logits),
+    {"runtime": "ONNX Runtime"} | score(onnx_logits, labels, torch_logits),
+]
+table("parity", rows, **SCORE_TOLERANCE)
+assert rows[1]["same answer as float %"] == 100
 
 difference = float(abs(onnx_logits - torch_logits).max())
 print(f"largest difference of a logit: {difference:.1e}")
 assert difference < 1e-4
-record(difference=difference, tolerance=1e-4, because=KERNELS)
+record(difference=difference, tolerance=1e-4, because="kernels sum in another order")
 record(size_kib=file_size_kib(path), tolerance=1, because="the file names the exporter's version")
 
 # %% latency

@@ -52,6 +52,23 @@ def _same_class(a, b) -> np.ndarray:
     return a == b
 
 
+def score(logits, labels, float_logits) -> dict:
+    """Return the columns that every table of results has, for logits (N, classes) of all images.
+
+    They are the accuracy, its 95 % interval, and the agreement with the float model. Record them
+    with `table(name, rows, **SCORE_TOLERANCE)`.
+    """
+    correct = accuracy(logits, labels)
+    row = {"accuracy %": correct.percent, "95 % interval": correct.interval}
+    return row | {"same answer as float %": agreement(logits, float_logits)}
+
+
+SCORE_TOLERANCE = {
+    "tolerance": {"accuracy %": 1, "95 % interval": 1, "same answer as float %": 1},
+    "because": "another CPU's kernels sum in another order, and images near a tie change sides",
+}
+
+
 def _classes(outputs) -> np.ndarray:
     outputs = np.asarray(outputs)
     kinds = {1: "iu", 2: "iuf"}.get(outputs.ndim, "")
