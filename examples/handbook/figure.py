@@ -19,7 +19,7 @@ plt.rcParams.update(
         "axes.spines.right": False,
         "axes.spines.top": False,
         "figure.constrained_layout.use": True,
-        "figure.figsize": (6.4, 3.3),
+        "figure.figsize": (5.4, 3.0),
         "font.size": 11,
         "grid.linewidth": 0.6,
         "legend.frameon": False,

@@ -9,7 +9,7 @@ from handbook.data import fashion_mnist
 from handbook.figure import figure, plt
 
 images, labels = fashion_mnist("test", raw=True)
-fig, axes = plt.subplots(2, 5, figsize=(5.6, 2.4))
+fig, axes = plt.subplots(2, 5, figsize=(5.4, 2.3))
 for label, ax in enumerate(axes.flat):
     ax.imshow(images[labels == label][0], cmap="gray_r")
     ax.axis("off")
