@@ -42,9 +42,15 @@ for bits in (8, 7, 6, 5, 4, 3, 2):
 table("bits", rows, **SCORE_TOLERANCE)
 
 float_accuracy = accuracy(float_logits, labels)
+float_right = float_logits.argmax(1) == labels
+eight_right = predict(quantize_weights(model, 8), images).argmax(1) == labels
+lost, gained = (float_right & ~eight_right).sum(), (eight_right & ~float_right).sum()
 record(float_kib=round(weight_count * 4 / 1024, 1))
-record(float_accuracy=float_accuracy.percent, tolerance=0.1, because="near ties")
-assert rows[0]["accuracy %"] > float_accuracy.low  # 8 bits: no loss that these images show
+NEAR_TIES = "kernels sum in another order, and a few images are near a tie"
+record(float_accuracy=float_accuracy.percent, tolerance=0.1, because=NEAR_TIES)
+record(lost=lost, gained=gained, tolerance=10, because=NEAR_TIES)
+assert rows[0]["accuracy %"] > float_accuracy.percent - 1  # 8 bits: a small loss
+assert rows[4]["accuracy %"] < float_accuracy.percent - 10  # 4 bits: a large one
 assert rows[-1]["accuracy %"] < 30  # 2 bits: unusable
 
 # %% figure

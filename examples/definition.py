@@ -39,10 +39,10 @@ ax.legend()
 figure("staircase", fig)
 
 # %% wrap
+from handbook.record import expected
+
 too_large = np.array([200], np.int32)  # beyond the range, and not clamped
 print("not clamped:", too_large.astype(np.int8), " clamped:", np.clip(too_large, -128, 127))
 assert too_large.astype(np.int8) == -56
-try:
+with expected(OverflowError, "out of bounds for int8"):
     np.int8(200)
-except OverflowError as error:
-    print(f"OverflowError: {error}")

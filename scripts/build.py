@@ -30,7 +30,10 @@ def main() -> None:
                 f"The handbook is at http://127.0.0.1:{options.port}/ (stop it with Ctrl-C)",
                 flush=True,
             )
-            server.serve_forever()
+            try:
+                server.serve_forever()
+            except KeyboardInterrupt:
+                print("\nStopped serving.")
     except KeyboardInterrupt:
         sys.exit("\nStopped. Finished records are kept; the same command continues from here.")
 
@@ -62,7 +65,7 @@ def execute(chosen: list[str], jobs: int) -> None:
     elif chosen == ["all"]:
         scripts = records.scripts()
     else:
-        scripts = [records.find_script(path) for path in chosen]
+        scripts = [script for path in chosen for script in records.find_scripts(path)]
     if not scripts:
         print("Every record is current; nothing to execute.", flush=True)
         return

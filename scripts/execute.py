@@ -82,13 +82,16 @@ def as_notebook(script: Path):
     title, *cells = notebook.cells
     docstring = ast.get_docstring(ast.parse(text))
     names = [cell.metadata.get("title", "") for cell in cells]
-    bad = [n for n in names if not re.fullmatch("[a-z][a-z0-9_]*", n) or names.count(n) > 1]
-    if not docstring or bad or not cells:
-        raise ScriptError(
-            f"{script.relative_to(records.ROOT)}: a script is a docstring, then cells that begin "
-            f"with `# %% name`, each name once and in snake_case"
-            + (f"; not {bad[0]!r}" if bad else "")
-        )
+    path = script.relative_to(records.ROOT)
+    if not docstring or not cells:
+        raise ScriptError(f"{path}: a script is a docstring, then cells, `# %% name`")
+    for cell_name in names:
+        if not re.fullmatch("[a-z][a-z0-9_]*", cell_name):
+            raise ScriptError(
+                f"{path}: a cell begins with `# %% name`, in snake_case, not `# %% {cell_name}`"
+            )
+        if names.count(cell_name) > 1:
+            raise ScriptError(f"{path}: two cells have the name {cell_name!r}")
     headline, _, rest = docstring.partition("\n")
     title = nbformat.v4.new_markdown_cell(f"# {headline.rstrip('.')}\n{rest}".strip(), id="title")
     for cell, cell_name in zip(cells, names, strict=True):

@@ -30,13 +30,14 @@ def scripts() -> list[Path]:
     return sorted(path for path in found if not any(path.is_relative_to(s) for s in shared))
 
 
-def find_script(given: str) -> Path:
-    """The script that a person named, from any folder; exits with the nearest name if none is."""
+def find_scripts(given: str) -> list[Path]:
+    """The script that a person named, or those in the folder; exits with the nearest if none is."""
     candidates = [Path(given), ROOT / given, EXAMPLES / given, EXAMPLES / f"{given}.py"]
     known = scripts()
     for candidate in candidates:
-        if candidate.resolve() in known:
-            return candidate.resolve()
+        path = candidate.resolve()
+        if found := [script for script in known if script == path or path in script.parents]:
+            return found
     names = {name(path): path for path in known}
     wanted = given.replace("\\", "/").removesuffix(".py")
     nearest = difflib.get_close_matches(wanted.split("examples/")[-1], names, n=1, cutoff=0)

@@ -123,9 +123,19 @@ def refresh(scripts: list[Path], jobs: int) -> dict[Path, str]:
             progress.advance(bar)
             mark = "[red]failed[/]" if problem else "[green]ok[/]"
             console.print(f"{mark} {records.name(script)} {time.perf_counter() - started:.1f} s")
+            if not problem and (held := contents(script)):
+                console.print(f"   [dim]{held}[/]", soft_wrap=True)
             return problem
 
         return runner.map(run, scripts, records.producers)
+
+
+def contents(script: Path) -> str:
+    """What a page can take from the record of `script`, by name."""
+    record = records.load(script)
+    numbers = [f"{name} = {number['value']}" for name, number in record["numbers"].items()]
+    kinds = {"numbers": numbers, "tables": record["tables"], "figures": record["figures"]}
+    return "; ".join(f"{kind}: {', '.join(names)}" for kind, names in kinds.items() if names)
 
 
 def longest_first(scripts: list[Path]) -> list[Path]:

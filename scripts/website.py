@@ -9,11 +9,12 @@ import time
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 
+import rules
 from records import ROOT
 
 SITE = ROOT / "site"
 STAMP = ROOT / ".cache" / "site.sha256"
-SOURCES = ("constraints.txt", "docs", "examples", "mkdocs.yml", "scripts/site")
+SOURCES = ("constraints.txt", "docs", "examples", "mkdocs.yml", "scripts/site", "tests/outline.md")
 
 
 def build() -> None:
@@ -22,6 +23,8 @@ def build() -> None:
     if SITE.is_dir() and STAMP.is_file() and STAMP.read_text() == content:
         print("The site is up to date.", flush=True)
         return
+    if problems := rules.problems():
+        sys.exit("\n".join([*problems, "The site was not built: mend these lines."]))
     started = time.perf_counter()
     STAMP.unlink(missing_ok=True)
     # Not --quiet: it drops warnings before --strict counts them.

@@ -40,6 +40,8 @@ def repo(tmp_path) -> Path:
     (repo / "docs").mkdir()
     (repo / "docs" / "index.md").write_text("# Home\n")
     (repo / "mkdocs.yml").write_text(MKDOCS)
+    # The copy's examples have no pages; test_rules.py tests the rules.
+    (repo / "scripts" / "rules.py").write_text("def problems():\n    return []\n")
     (repo / "examples" / "alpha.py").write_text(FAST)
     return repo
 
@@ -236,6 +238,18 @@ def test_it_serves_what_it_built(repo):
     finally:
         process.send_signal(signal.SIGINT)
         process.communicate(timeout=20)
+
+
+def test_a_broken_rule_stops_the_build(repo):
+    shutil.copy(ROOT / "scripts" / "rules.py", repo / "scripts" / "rules.py")
+    done = build(repo)
+    assert done.returncode == 1
+    assert "examples/alpha.py: no page names it in its scripts\n" in done.stderr
+
+
+def test_a_folder_names_its_examples(repo):
+    done = build(repo, "--execute", "examples")
+    assert "ok alpha" in done.stdout and "numbers: x = 1" in done.stdout
 
 
 def test_a_fault_in_a_page_stops_the_build(repo):

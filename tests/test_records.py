@@ -30,8 +30,10 @@ def printed(script: Path) -> str:
 
 
 @pytest.fixture(scope="session")
-def plain_runs(tmp_path_factory) -> dict[Path, dict]:
-    """Each script run as `python examples/<path>.py`, two at a time, from a folder elsewhere."""
+def plain_runs(request, tmp_path_factory) -> dict[Path, dict]:
+    """Each selected script run as `python examples/<path>.py`, two at a time, from elsewhere."""
+    tests = [item for item in request.session.items if "plain_runs" in item.fixturenames]
+    selected = [item.callspec.params["script"] for item in tests]
     done: dict[Path, dict] = {}
     pool = runner.Runner(jobs=2)
 
@@ -44,7 +46,7 @@ def plain_runs(tmp_path_factory) -> dict[Path, dict]:
         done[script] |= execute.collect(out)
         return result.stderr if result.returncode else ""
 
-    pool.map(run, runner.longest_first(SCRIPTS), records.producers)
+    pool.map(run, runner.longest_first(runner.with_producers(selected)), records.producers)
     return done
 
 
@@ -246,9 +248,9 @@ def test_a_damaged_data_file_is_named(tree):
         ('"""T."""\n# %% a\n1 / 0\n', 'failed in cell "a"'),
         ('"""T."""\n# %% a\nimport warnings\nwarnings.warn("old")\n', "printed to stderr in cell"),
         ('"""T."""\n# %% a\nprint(__import__("os").path.expanduser("~/x"))\n', "printed a path"),
-        ('"""T."""\n# %%\nx = 1\n', "each name once"),
-        ('"""T."""\n# %% a\nx = 1\n# %% a\nx = 1\n', "each name once"),
-        ("# %% a\nx = 1\n", "a script is a docstring"),
+        ('"""T."""\n# %%\nx = 1\n', "a cell begins with `# %% name`"),
+        ('"""T."""\n# %% a\nx = 1\n# %% a\nx = 1\n', "two cells have the name 'a'"),
+        ("# %% a\nx = 1\n", "a script is a docstring, then cells"),
     ],
 )
 def test_a_script_off_the_pattern_makes_no_record(tree, tmp_path, source, message):
@@ -278,6 +280,7 @@ def test_a_syntax_error_is_one_line(tree):
         lambda: table("t", [{"a": 1}, {"b": 1}]),
         lambda: table("t", [{"a": 1}], tolerance={"b": 1}, because="no such column"),
         lambda: table("t", [{"a": 1}], tolerance={"a": 1}),  # no reason
+        lambda: table("t", [{"a": 1}], tolerance=1, because="no column"),
     ],
 )
 def test_a_record_refuses(call, tmp_path, monkeypatch):

@@ -10,6 +10,7 @@ import torch
 from torch.ao.quantization import PerChannelMinMaxObserver, default_qconfig
 from torch.ao.quantization.qconfig import default_per_channel_qconfig
 
+from handbook.record import expected
 from handbook.running_example import load_running_example
 
 weight = load_running_example().separable2.pointwise.conv.weight.detach().numpy()
@@ -18,11 +19,8 @@ print("(output channels, input channels, height, width):", weight.shape)
 # %% axis
 scale = np.abs(weight).max(axis=(0, 2, 3), keepdims=True) / 127  # of each input channel
 print("scales:", scale.size, " output channels:", weight.shape[0])
-try:
-    q = np.round(weight / scale.reshape(-1, 1, 1, 1))
-except ValueError as error:
-    print(f"ValueError: {error}")
-    assert "could not be broadcast" in str(error)
+with expected(ValueError, "could not be broadcast"):
+    np.round(weight / scale.reshape(-1, 1, 1, 1))
 
 # %% zeros
 pruned = weight.copy()

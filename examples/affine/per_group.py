@@ -1,7 +1,7 @@
 """Per group: more scales for fewer bits.
 
-With 4 bits, one scale per channel is not enough for this network. Groups of consecutive weights get
-a scale each, which costs bits again: accuracy against the true bits per weight.
+Groups of consecutive weights of a channel get a scale each, which costs bits again: accuracy of the
+running example with 4-bit weights, against the true number of bits per weight.
 Source: the block-wise weights of ONNX's MatMulNBits, and of most 4-bit language models.
 """
 

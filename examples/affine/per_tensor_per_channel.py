@@ -41,19 +41,21 @@ record(channels=len(ranges), up_to_two=int((largest <= 2).sum()), zero=int((larg
 assert (largest <= 2).sum() > len(ranges) / 2
 
 fig, ax = plt.subplots()
-ax.bar(range(len(ranges)), np.sort(ranges)[::-1], width=1, label="largest weight of the channel")
+ax.plot(np.sort(ranges)[::-1], "o", markersize=3, label="largest weight of the channel")
 ax.axhline(step, color="C1", label="one step of the per-tensor scale")
 ax.set(xlabel="output channel, sorted", ylabel="weight", yscale="log")
+ax.yaxis.set_major_formatter("{x:g}")
 ax.legend()
 figure("channel_ranges", fig)
 
 
 # %% layers
-def sqnr(weight, restored):
-    """Signal-to-quantization-noise ratio, dB."""
-    return round(
-        float(10 * np.log10(np.square(weight).sum() / np.square(restored - weight).sum())), 1
-    )
+def median_sqnr(weight, restored):
+    """Signal-to-quantization-noise ratio in dB of each channel, (weight, restored); the median."""
+    axes = tuple(range(1, weight.ndim))
+    noise = np.square(restored - weight).sum(axis=axes)
+    sqnr = 10 * np.log10(np.square(weight).sum(axis=axes) / np.maximum(noise, 1e-30))
+    return round(float(np.median(sqnr)), 1)
 
 
 rows = []
@@ -61,8 +63,8 @@ for name, weight in weights.items():
     ranges = np.abs(weight).reshape(len(weight), -1).max(axis=1)
     row = {"layer": name, "shape": "x".join(map(str, weight.shape))}
     row["widest / narrowest channel"] = round(float(ranges.max() / ranges.min()), 1)
-    row["per tensor, dB"] = sqnr(weight, fake_quantize(weight, per_channel=False)[0])
-    row["per channel, dB"] = sqnr(weight, fake_quantize(weight, per_channel=True)[0])
+    row["per tensor, dB"] = median_sqnr(weight, fake_quantize(weight, per_channel=False)[0])
+    row["per channel, dB"] = median_sqnr(weight, fake_quantize(weight, per_channel=True)[0])
     rows.append(row)
 last_digit = dict.fromkeys(
     ("widest / narrowest channel", "per tensor, dB", "per channel, dB"), 0.11

@@ -7,6 +7,7 @@ also appends one JSON line to the file `calls.jsonl` in it.
 import json
 import math
 import os
+from contextlib import contextmanager
 from pathlib import Path
 
 from tabulate import tabulate
@@ -36,6 +37,8 @@ def table(name: str, rows: list[dict], *, tolerance: dict | None = None, because
     `tolerance` maps a column to its tolerance, as in `record`; columns that it lacks are exact.
     """
     tolerance = tolerance or {}
+    if not isinstance(tolerance, dict):
+        raise ValueError(f"table {name!r}: its tolerance is a dict, {{column: {tolerance}}}")
     columns = list(rows[0])
     if any(list(row) != columns for row in rows) or set(tolerance) - set(columns):
         raise ValueError(f"table {name!r}: rows and tolerance must name the columns {columns}")
@@ -45,6 +48,23 @@ def table(name: str, rows: list[dict], *, tolerance: dict | None = None, because
     print(tabulate(cells, headers=columns))
     entry = {"columns": columns, "rows": cells, "tolerance": tolerance, "because": because}
     _append({"table": name, **entry})
+
+
+@contextmanager
+def expected(error: type[Exception], text: str):
+    """Print, verbatim, the error that the block is there to show; fail if it raises none.
+
+    `text` must be part of the message. Of one longer than ten lines, only the lines with `text`.
+    """
+    try:
+        yield
+    except error as raised:
+        lines = str(raised).splitlines()
+        shown = lines if len(lines) <= 10 else [line for line in lines if text in line]
+        assert shown and text in str(raised), f"another message: {raised}"
+        print(f"{type(raised).__name__}: " + "\n".join(shown))
+    else:
+        raise AssertionError(f"no {error.__name__} with {text!r}")
 
 
 def artifact(path: str) -> Path:

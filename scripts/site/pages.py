@@ -175,7 +175,14 @@ def markdown_table(columns: dict[str, tuple]) -> str:
         cells.append(_aligned(values) if numeric else [str(value) for value in values])
         rules.append("---:" if numeric else "---")
     rows = [list(columns), rules, *zip(*cells, strict=True)]
-    escaped = [[cell.replace("|", r"\|") for cell in row] for row in rows]
+    # A range such as 89.8\u201391.0 stays on one line: a word joiner on each side of its dash.
+    escaped = [
+        [
+            re.sub(r"(?<=\d)\u2013(?=\d)", "\u2060\u2013\u2060", cell).replace("|", r"\|")
+            for cell in row
+        ]
+        for row in rows
+    ]
     return "\n".join(f"| {' | '.join(row)} |" for row in escaped)
 
 
