@@ -1,7 +1,8 @@
 """The rules that pages keep, checked before the site is built.
 
-Each problem says where it is and what to do. Outline, navigation, pages and scripts agree one to one, for what exists; code on a page is included
-from a script; a measurement is taken from a record, or cited; pages have the same parts.
+Each problem says where it is and what to do. Outline, navigation, pages and scripts agree one to
+one, for what exists; code on a page is included from a script; a measurement is taken from a
+record, or cited; pages have the same parts.
 """
 
 import itertools

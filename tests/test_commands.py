@@ -7,14 +7,17 @@ three tiny examples, and a link to this environment.
 import ast
 import json
 import os
+import re
 import shutil
 import signal
 import socket
 import subprocess
 import sys
+import textwrap
 import time
 from pathlib import Path
 
+import pages
 import pytest
 
 import environment
@@ -257,3 +260,21 @@ def test_a_fault_in_a_page_stops_the_build(repo):
     done = build(repo)
     assert done.returncode == 1 and "gone.md" in done.stdout
     assert done.stderr.endswith("The site was not built: see the lines above.\n")
+
+
+def test_the_example_of_the_readme_makes_a_record_and_a_page(repo):
+    readme = (ROOT / "README.md").read_text("utf-8")
+    section = readme[readme.index("## Add an example") : readme.index("## License")]
+    assert section.count("\n") <= 40
+    blocks = re.findall(r"(?:^ {8}.*\n|^\n(?= {8}))+", section, re.M)
+    script, page = (textwrap.dedent(block).strip() + "\n" for block in blocks)
+    (repo / "examples" / "chapter").mkdir()
+    (repo / "examples" / "chapter" / "name.py").write_text(script)
+    (repo / "examples" / "data").symlink_to(ROOT / "examples" / "data")
+    done = build(repo, "--execute", "examples/chapter/name.py")
+    assert "numbers: levels = 15; tables: results" in done.stdout, done.stderr
+    wanted = re.sub(r"\{\{ figure.*?\}\}", "", page)  # this script draws none
+    scripts = ["chapter/name.py"]
+    markdown = pages.expand(wanted, "chapter/name.md", scripts, repo / "docs" / "records")
+    assert "with 15 levels" in markdown and "| per tensor |" in markdown
+    assert "```python\nfrom handbook.running_example" in markdown
