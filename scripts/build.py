@@ -18,7 +18,8 @@ import website
 
 
 def main() -> None:
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # ends like an interrupt
+    for end in (signal.SIGINT, signal.SIGTERM):  # a shell's background job ignores SIGINT else
+        signal.signal(end, signal.default_int_handler)
     options = parse_arguments()
     server = website.bind(options.port) if options.serve else None
     try:

@@ -69,4 +69,5 @@ with torch.inference_mode():
     times = latency({"500 images first": partial(used, image), "fresh": partial(fresh, image)})
 slower = speedup(times["500 images first"], times["fresh"])
 record(slower=slower, tolerance=TIMING)
-assert slower > 1.1
+if has_int8_dot_product():  # without VNNI, the engine chooses FBGEMM, which keeps no kernel
+    assert slower > 1.1
