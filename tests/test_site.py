@@ -221,7 +221,7 @@ def test_expands_a_shared_definition(docs):
         ('{{ table("result") }}', "no table 'result'; nearest: results"),
         ('{{ table("results", columns=["s"]) }}', "no column 's'; nearest: ms"),
         ('{{ figure("plod", alt="x") }}', "no figure 'plod'; nearest: plot"),
-        ('{{ figure("plot") }}', "missing 1 required keyword-only argument: 'alt'"),
+        ('{{ figure("plot") }}', 'needs alt="what it shows, in words"'),
         ('{{ code("secnd:load") }}', "no script 'secnd'; nearest: second"),
         (
             '{{ source("data.fashion_mnst") }}',

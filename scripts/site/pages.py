@@ -135,8 +135,10 @@ class Functions:
             {column: self._find("column", column, by_column) for column in chosen}
         )
 
-    def figure(self, name: str, *, alt: str, caption: str = "") -> str:
+    def figure(self, name: str, *, alt: str = "", caption: str = "") -> str:
         """A recorded figure: an image, and its caption as emphasized text below it."""
+        if not alt:
+            raise BuildError(f'{self._page}: figure("{name}") needs alt="what it shows, in words"')
         record, name = self._record(name)
         self._find("figure", name, dict.fromkeys(record.facts["figures"], True))
         file = f"records/{record.name}/{name}.svg"
