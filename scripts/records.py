@@ -1,7 +1,7 @@
 """Records: what a script is made from, whether its record is stale, and how two runs compare.
 
 A record is the folder docs/records/<script without .py>/ with record.json, notebook.ipynb and the
-figures. Its key is a hash over everything that could change it; time stamps play no part.
+figures. It holds the hash of everything that could change it; time stamps play no part.
 """
 
 import ast
