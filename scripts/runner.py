@@ -196,12 +196,17 @@ def replace_folder(new: Path, final: Path) -> None:
 
 
 def recover(scripts: list[Path]) -> None:
-    """Put back the records that an interrupt left aside, and clear what it left unfinished."""
+    """Put back the records that an interrupt left aside, and clear what it left unfinished.
+
+    A younger folder may belong to another build that is running now.
+    """
     for script in scripts:
         final = records.folder(script)
         if not final.exists() and (aside := _aside(final)).exists():
             aside.rename(final)
-    shutil.rmtree(WORK, ignore_errors=True)
+    for unfinished in WORK.glob("*"):
+        if time.time() - unfinished.stat().st_mtime > TIMEOUT:
+            shutil.rmtree(unfinished, ignore_errors=True)
 
 
 def _aside(final: Path) -> Path:
