@@ -16,6 +16,7 @@ print(weight.dtype, weight.shape, weight[0, :5])
 # %% quantize
 scale = np.abs(weight).max() / 127
 q = np.clip(np.round(weight / scale), -127, 127).astype(np.int8)
+print(f"scale {scale:.6f}")
 print(q.dtype, q.shape, q[0, :5])
 
 # %% dequantize

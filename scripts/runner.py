@@ -22,7 +22,7 @@ import records
 CACHE = records.ROOT / ".cache"
 EXECUTE = Path(__file__).with_name("execute.py")
 WORK = CACHE / "executing"
-TIMEOUT = 900  # seconds for one script; one that takes over 60 is a task of its own (DESIGN)
+TIMEOUT = 1800  # seconds for one script; one that takes over 60 is a task of its own (DESIGN)
 
 
 class Runner:

@@ -10,6 +10,7 @@ from collections import Counter
 import numpy as np
 import pytest
 import torch
+from scipy import stats
 from torch.fx.experimental.optimization import fuse
 
 from handbook import data, measure
@@ -21,6 +22,7 @@ from handbook.measure import (
     file_size_kib,
     latency,
     lsb_difference,
+    paired,
     speedup,
 )
 from handbook.running_example import RunningExample, load_running_example, predict
@@ -227,6 +229,18 @@ def test_agreement():
     assert agreement(logits, logits * 3 - 7) == 100
     assert agreement(logits, logits[:, ::-1]) == 0
     assert agreement(logits, np.array([1, 0, 1, 0])) == 75
+
+
+@pytest.mark.parametrize(("lost", "gained"), [(158, 94), (23, 30), (40, 10), (7, 7), (0, 0)])
+def test_paired(lost, gained):
+    labels = np.zeros(1000, int)
+    baseline, outputs = np.ones((2, 1000), int)  # all wrong, and then
+    baseline[:lost] = outputs[lost : lost + gained] = 0
+    baseline[600:], outputs[600:] = 0, 0  # both right
+    exact = stats.binomtest(lost, lost + gained).pvalue if lost + gained else 1
+    result = paired(outputs, baseline, labels)
+    assert (result.lost, result.gained) == (lost, gained)
+    assert result.p == pytest.approx(exact, rel=0.05)
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,7 @@ into plain Markdown; `inline_figures` and `render_maths` then work on the HTML m
 """
 
 import ast
+import atexit
 import difflib
 import html
 import itertools
@@ -134,6 +135,14 @@ class Functions:
         return markdown_table(
             {column: self._find("column", column, by_column) for column in chosen}
         )
+
+    def data(self, name: str) -> str:
+        """A recorded table as JSON, {column: values}, for assets/explorers.js."""
+        record, name = self._record(name)
+        recorded = self._find("table", name, record.facts["tables"])
+        columns = zip(recorded["columns"], zip(*recorded["rows"], strict=True), strict=True)
+        text = json.dumps(dict(columns)).replace("<", r"\u003c")  # would end the element
+        return f'<script type="application/json" class="explorer-data">{text}</script>'
 
     def figure(self, name: str, *, alt: str = "", caption: str = "") -> str:
         """A recorded figure: an image, and its caption as emphasized text below it."""
@@ -268,5 +277,6 @@ def render_tex(tex: str, display: bool) -> str:
 @cache
 def _katex() -> MiniRacer:
     engine = MiniRacer()
+    atexit.register(engine.close)  # left to the interpreter's end, it can hang there
     engine.eval((Path(__file__).parent / "katex.min.js").read_text(encoding="utf-8"))
     return engine

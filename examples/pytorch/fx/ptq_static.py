@@ -21,6 +21,8 @@ from handbook.running_example import load_running_example, predict
 warnings.filterwarnings("ignore", "torch.ao.quantization is deprecated")
 warnings.filterwarnings("ignore", "Please use quant_min and quant_max")
 warnings.filterwarnings("ignore", "torch.quantize_per_tensor, torch.quantize_per_channel")
+# And one that only CPUs without VNNI give: what it warns of is measured in no_vnni.py.
+warnings.filterwarnings("ignore", "Default qconfig of oneDNN backend")
 
 model = load_running_example()  # in eval mode
 calibration_images = fashion_mnist("train")[0][:1000]
