@@ -62,7 +62,7 @@ from handbook.figure import figure, plt
 
 magnitudes = 2.0 ** np.arange(-22, 18, 0.25)
 fig, ax = plt.subplots(figsize=(5.4, 4.2))
-COLORS = ("C0", "C1", "C2", "C3", "C5")  # C4 is too near C0
+COLORS = ("C0", "C1", "C2", "C3", "C6")  # C4 is too near C0, C5 to C3
 for (name, dtype), color in zip(FLOATS.items(), COLORS, strict=True):
     info = ml_dtypes.finfo(dtype)
     inside = magnitudes[
