@@ -10,6 +10,7 @@ import platform
 import re
 import shutil
 import sys
+import tempfile
 import time
 from datetime import date
 from importlib import metadata
@@ -34,7 +35,8 @@ class ScriptError(Exception):
 def execute(script: Path, out: Path) -> None:
     """Run `script` as a notebook and write its whole record to the folder `out`."""
     started = time.perf_counter()
-    inputs, notebook = records.inputs(script), as_notebook(script)
+    ran_with, notebook = environment(script), as_notebook(script)
+    inputs = records.inputs(script, ran_with["versions"])
     scratch = out / "scratch"  # the working folder: what a script writes here is thrown away
     scratch.mkdir()
     client = NotebookClient(
@@ -60,7 +62,7 @@ def execute(script: Path, out: Path) -> None:
         "inputs": inputs,
         "date": date.today().isoformat(),
         "seconds": round(seconds, 1),
-        "environment": environment(script),
+        "environment": ran_with,
         **collect(out),
     }
     for cell in notebook.cells:
@@ -148,7 +150,7 @@ def _check_clean(script: Path, notebook) -> None:
                     f'{path} printed to stderr in cell "{cell.id}"; avoid the warning, or catch '
                     f"and show it on purpose:\n{text}"
                 )
-            for private in (records.ROOT, Path.home()):
+            for private in (records.ROOT, Path.home(), tempfile.gettempdir()):
                 if str(private) + os.sep in text:
                     raise ScriptError(f'{path} printed a path of this machine in cell "{cell.id}"')
 

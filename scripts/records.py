@@ -9,6 +9,7 @@ import difflib
 import hashlib
 import json
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -122,18 +123,19 @@ def producers(script: Path) -> set[Path]:
     } - {script}
 
 
-def inputs(script: Path) -> dict[str, str]:
-    """Everything that could change the record of `script`, with its SHA-256.
+def inputs(script: Path, packages: Iterable[str] | None = None) -> dict[str, str]:
+    """Everything that could change the record of `script`, with its version or its SHA-256.
 
     The script itself, the `handbook` modules it imports (their code, not their comments and
-    docstrings), the data sets whose folder they name, constraints.txt, and the scripts whose
-    artifacts it reads. Exits with one line if a data file is damaged.
+    docstrings), the data sets whose folder they name, the pinned version of each of `packages`
+    (those that its record lists), and the scripts whose artifacts it reads. Exits with one line if
+    a data file is damaged.
     """
+    if packages is None:
+        packages = (load(script) or {"environment": {"versions": ()}})["environment"]["versions"]
     script_file, *modules = sources(script)
-    found = {
-        "constraints.txt": _sha256(_lines(ROOT / "constraints.txt")),
-        _relative(script_file): _sha256(_lines(script_file)),
-    }
+    found = {_relative(script_file): _sha256(_lines(script_file))}
+    found |= {f"constraints.txt, {name}": pins().get(_normal(name), "none") for name in packages}
     found |= {_relative(module): _sha256(_code(module)) for module in modules}
     strings = {text for path in sources(script) for text in read_source(path).strings}
     for sums in sorted((EXAMPLES / DATA).glob("*/SHA256SUMS")):
@@ -168,6 +170,18 @@ def check_data(sums: Path) -> None:
     """Exit with one line that names the first damaged or missing file of a SHA256SUMS."""
     for line in sums.read_text().splitlines():
         data_file(f"{sums.parent.name}/{line.split()[1]}")
+
+
+@cache
+def pins() -> dict[str, str]:
+    """The version of each package in constraints.txt, by its normalized name."""
+    lines = _lines(ROOT / "constraints.txt").splitlines()
+    pinned = (line.partition("==") for line in lines if "==" in line)
+    return {_normal(name): version for name, _, version in pinned}
+
+
+def _normal(name: str) -> str:
+    return re.sub(r"[-_.]+", "-", name).lower()
 
 
 def _relative(path: Path) -> str:
@@ -233,7 +247,7 @@ def _compare_tables(label: str, old: dict, new: dict) -> list[str]:
 
 def _compare(label: str, was, now, allowed: dict) -> list[str]:
     tolerance = allowed["tolerance"]
-    if tolerance == "timing":
+    if tolerance == "timing" or was == now:
         return []
     if isinstance(was, str) and isinstance(now, str):
         pairs = list(zip(NUMBER.findall(was), NUMBER.findall(now), strict=False))

@@ -104,6 +104,11 @@ RECORD = {
         "accuracy": {"value": 88.4, "tolerance": 0.3, "because": "kernels"},
         "latency": {"value": 5.0, "tolerance": "timing", "because": ""},
         "interval": {"value": "87.8 to 89.0", "tolerance": 0.3, "because": "kernels"},
+        "commit": {
+            "value": "43e54391be",
+            "tolerance": 0,
+            "because": "",
+        },  # no number, though like inf
     },
     "tables": {
         "results": {
@@ -187,15 +192,15 @@ def tree(tmp_path, monkeypatch):
 
 
 def inputs(script: Path) -> dict[str, str]:
-    for function in (records.read_source, records.sources, records.check_data):
+    for function in (records.pins, records.read_source, records.sources, records.check_data):
         function.cache_clear()
-    return records.inputs(script)
+    return records.inputs(script, ["numpy"])
 
 
 @pytest.mark.parametrize(
     ("file", "text"),
     [
-        ("constraints.txt", "numpy==3\n"),
+        ("constraints.txt, numpy", "numpy==3\n"),
         ("examples/one.py", "from handbook import data  # another comment\n"),
         ("examples/handbook/data.py", 'import zlib\nFILE = "photos/a.txt"\n'),
         ("examples/data/photos/SHA256SUMS", ""),
@@ -204,7 +209,7 @@ def inputs(script: Path) -> dict[str, str]:
 def test_key_follows(tree, file, text):
     before = inputs(tree / "examples/one.py")
     assert len(before) == 4, before
-    (tree / file).write_text(text)
+    (tree / file.partition(",")[0]).write_text(text)
     after = inputs(tree / "examples/one.py")
     assert [path for path in before if before[path] != after.get(path)] == [file]
 
@@ -213,6 +218,7 @@ def test_key_follows(tree, file, text):
     ("file", "text"),
     [
         ("examples/handbook/other.py", "x = 2\n"),
+        ("constraints.txt", "Another_Package==1\nnumpy==2\n"),
         ("examples/handbook/data.py", '"""New."""\nimport gzip  # why\nFILE = "photos/a.txt"\n'),
     ],
 )
@@ -248,6 +254,7 @@ def test_a_damaged_data_file_is_named(tree):
         ('"""T."""\n# %% a\n1 / 0\n', 'failed in cell "a"'),
         ('"""T."""\n# %% a\nimport warnings\nwarnings.warn("old")\n', "printed to stderr in cell"),
         ('"""T."""\n# %% a\nprint(__import__("os").path.expanduser("~/x"))\n', "printed a path"),
+        ('"""T."""\n# %% a\nimport tempfile\nprint(tempfile.mkdtemp() + "/x")\n', "printed a path"),
         ('"""T."""\n# %%\nx = 1\n', "a cell begins with `# %% name`"),
         ('"""T."""\n# %% a\nx = 1\n# %% a\nx = 1\n', "two cells have the name 'a'"),
         ("# %% a\nx = 1\n", "a script is a docstring, then cells"),

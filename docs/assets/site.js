@@ -21,9 +21,11 @@ function improve() {
     link.ariaLabel = `Annotation ${link.firstChild.dataset.mdAnnotationId}`;
   }
   for (const section of document.querySelectorAll(".md-nav[aria-labelledby]")) {
-    const title = section.querySelector(".md-nav__title").textContent.trim();
     const toggle = document.getElementById(section.getAttribute("aria-labelledby"));
-    (toggle ?? section).ariaLabel = title; // a section with a page of its own has an icon for a toggle
+    if (toggle?.textContent.trim()) continue;
+    // A section with a page of its own has an icon for a toggle: no name to borrow.
+    section.ariaLabel = section.querySelector(".md-nav__title").textContent.trim();
+    section.removeAttribute("aria-labelledby");
   }
 }
 

@@ -1,5 +1,6 @@
 """Read and run a .tflite file; and silence what TensorFlow's libraries write as they work."""
 
+import logging
 import os
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from io import StringIO
@@ -13,11 +14,13 @@ import numpy as np
 def quiet():
     """Drop all output of the block, that of C++ to stderr included. Exceptions pass."""
     saved = os.dup(2)
+    logging.disable(logging.WARNING)  # in a notebook, TensorFlow logs to its own copy of stdout
     try:
         with open(os.devnull, "w") as null, redirect_stdout(StringIO()), redirect_stderr(null):
             os.dup2(null.fileno(), 2)
             yield
     finally:
+        logging.disable(logging.NOTSET)
         os.dup2(saved, 2)
         os.close(saved)
 

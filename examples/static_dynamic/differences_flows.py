@@ -26,6 +26,8 @@ during = {
     "weight-only": ["weights back\nto float", "float x float"],
 }
 
+assert all(len(steps) > 1 for steps in during.values())  # none is free at inference
+
 # %% draw
 fig, ax = plt.subplots(figsize=(5.4, 4.7))
 ax.set(xlim=(-0.5, 2.5), ylim=(-4.05, 2.85))

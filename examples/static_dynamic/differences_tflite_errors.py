@@ -17,3 +17,4 @@ converter.optimizations = [tf.lite.Optimize.DEFAULT]
 converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
 with expected(ValueError, "`representative_dataset` must be specified"):
     converter.convert()
+assert converter.representative_dataset is None
