@@ -138,7 +138,8 @@ def house_problems(house: House) -> list[str]:
 def page_problems(markdown: str, has_all_parts: bool = True) -> list[tuple[int, str]]:
     """Line and text of every problem of a page's Markdown."""
     parts = shape_problems(markdown) if has_all_parts else []
-    return sorted(parts + typed_measurements(markdown) + loose_fences(markdown))
+    checks = (typed_measurements, loose_fences, unnamed_columns)
+    return sorted(parts + [problem for check in checks for problem in check(markdown)])
 
 
 def typed_measurements(markdown: str) -> list[tuple[int, str]]:
@@ -165,6 +166,16 @@ def loose_fences(markdown: str) -> list[tuple[int, str]]:
             cure = 'put it in a cell of a script and include it, {{ code("cell") }}'
             found.append((number, f"nothing runs this Python: {cure}"))
     return found
+
+
+def unnamed_columns(markdown: str) -> list[tuple[int, str]]:
+    """Heads of tables with an empty cell, which a screen reader cannot announce."""
+    lines = markdown.splitlines()
+    return [
+        (number, "a column of this table has no name: give it one")
+        for number, (head, rule) in enumerate(itertools.pairwise(lines), 1)
+        if re.fullmatch(r"\|(?: *:?-+:? *\|)+", rule) and re.search(r"\|\s*\|", head)
+    ]
 
 
 def shape_problems(markdown: str) -> list[tuple[int, str]]:

@@ -101,6 +101,11 @@ def test_catches_a_fence_that_nothing_runs():
     assert not rules.loose_fences("```text\nx\n```\n")
 
 
+def test_catches_a_column_without_a_name():
+    assert rules.unnamed_columns("Text\n\n| | int8 |\n|---|---|\n| size | 1 |\n")[0][0] == 3
+    assert not rules.unnamed_columns("| what | int8 |\n|---|---:|\n| | 1 |\n")
+
+
 GOOD = "---\ntitle: T\ndescription: D\nscripts: [a.py]\n---\n# Title\n\nA paragraph.\n\n"
 GOOD += "\n\n".join(rules.SECTIONS) + "\n"
 
