@@ -50,7 +50,7 @@ for a, b in PAIRS:
     rows.append(row | {"same class %": agreement(x.argmax(axis=1), y.argmax(axis=1))})
 assert all(row["identical %"] == 100 for row in rows[:2])
 one_rounding, to_xnnpack, optimized, xnnpack = (row["identical %"] for row in rows[2:])
-assert xnnpack < 60 and one_rounding < 60 and to_xnnpack > 75  # the second rounding is the reason
+assert xnnpack < 60 and one_rounding < 60 and to_xnnpack > 95  # the second rounding is the reason
 table("bit_exact", rows[:2])
 loose = {"identical %": 10, "largest difference, LSB": 2, "same class %": 1}
 SCALES = "calibrated on another CPU, the file's scales end in other last bits"

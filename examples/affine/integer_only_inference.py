@@ -29,16 +29,17 @@ def convolve(x, w, name, options, dtype):
 
 
 # %% reference
-def fixed_point(total, multiplier, twice=True):
+def fixed_point(total, multiplier, count=1, twice=True):
     m, shift = np.transpose([fixed_point_multiplier(each) for each in np.ravel(multiplier)])
-    return requantize_fixed_point(total, m, shift, rounding_twice=twice)
+    bits = count.bit_length() - 1  # the division of a mean by count moves into the multiplier
+    return requantize_fixed_point(total, (m << bits) // count, shift - bits, rounding_twice=twice)
 
 
-def reference_product(total, x_scale, w_scale, y_scale, linear):
+def reference_product(total, x_scale, w_scale, y_scale, linear=False, count=1):
     multiplier = np.float64(x_scale) * w_scale / y_scale
     if linear:  # this one kernel multiplies floats, and takes a tie away from zero
-        return np.sign(total) * fixed_point(np.abs(total), multiplier, twice=False)
-    return fixed_point(total, multiplier)
+        return np.sign(total) * fixed_point(np.abs(total), multiplier, count, twice=False)
+    return fixed_point(total, multiplier, count)
 
 
 def reference_add(a, a_scale, b, b_scale, y_scale):
@@ -48,15 +49,9 @@ def reference_add(a, a_scale, b, b_scale, y_scale):
     return fixed_point((a + b).astype(np.int32), largest / (2**20 * np.float64(y_scale)))
 
 
-def reference_mean(total, count, x_scale, y_scale):
-    m, shift = fixed_point_multiplier(np.float64(x_scale) / y_scale)
-    bits = count.bit_length() - 1  # the division by count moves into the multiplier
-    return requantize_fixed_point(total, (m << bits) // count, shift - bits)
-
-
 # %% xnnpack
-def xnnpack_product(total, x_scale, w_scale, y_scale, linear):
-    return np.rint(total.astype(np.float32) * (x_scale * w_scale / y_scale))
+def xnnpack_product(total, x_scale, w_scale, y_scale, linear=False, count=1):
+    return np.rint(total.astype(np.float32) * (x_scale * w_scale / (count * y_scale)))
 
 
 def xnnpack_add(a, a_scale, b, b_scale, y_scale):
@@ -65,12 +60,8 @@ def xnnpack_add(a, a_scale, b, b_scale, y_scale):
     return (a * m_a + b * m_b + (1 << (shift - 1))) >> shift
 
 
-def xnnpack_mean(total, count, x_scale, y_scale):
-    return np.rint(total.astype(np.float32) * (x_scale / (np.float32(count) * y_scale)))
-
-
 # %% network
-def run(q, product, add, mean, dtype=np.float64):
+def run(q, product, add, dtype=np.float64):
     x = operators[0].inputs[0]
     values = {x.index: q.astype(np.int32) - x.zero_point}  # all values without their zero point
     for name, (x, second, *bias), y, options in operators:
@@ -82,7 +73,7 @@ def run(q, product, add, mean, dtype=np.float64):
         elif name == "CONCATENATION":  # the converter gave all three tensors one scale
             a = np.concatenate([a, b], axis=3)
         elif name == "MEAN":
-            a = mean(a.sum((1, 2), np.int32), a[0, ..., 0].size, x.scale, y.scale)
+            a = product(a.sum((1, 2), np.int32), x.scale, 1, y.scale, count=a[0, ..., 0].size)
         else:  # the weight is int8, the bias int32
             linear, w = name == "FULLY_CONNECTED", second.data
             a = a @ w.T.astype(np.int32) if linear else convolve(a, w, name, options, dtype)
@@ -93,9 +84,8 @@ def run(q, product, add, mean, dtype=np.float64):
 
 
 # %% run
-reference = (reference_product, reference_add, reference_mean)
-xnnpack = (xnnpack_product, xnnpack_add, xnnpack_mean)
-once = (lambda *layer: reference_product(*layer[:4], linear=True), *reference[1:])
+reference, xnnpack = (reference_product, reference_add), (xnnpack_product, xnnpack_add)
+once = (lambda *layer, **mean: reference_product(*layer[:4], True, **mean), reference_add)
 pixels, _ = fashion_mnist("test", raw=True)
 batches = np.split((pixels.astype(np.int16) - 128).astype(np.int8)[..., np.newaxis], 200)
 # NumPy has a fast matrix product of float64, which holds all integers to 2 ** 53, none of int32.

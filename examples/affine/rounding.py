@@ -60,12 +60,11 @@ for name, arrays in tensors.items():
         inverse = quantize_linear(x, *parameters, inverse=True)
         row["differ: inverse"] += int((inverse != q).sum())
     rows.append(row)
-few = {"differ: away from zero": 50, "differ: inverse": 50}
-table("share", rows, tolerance=few, because="another CPU's convolutions end in other last bits")
-assert (
-    sum(row["differ: away from zero"] + row["differ: inverse"] for row in rows)
-    < 1e-5 * rows[1]["count"]
-)
+few = {"differ: away from zero": 1000, "differ: inverse": 1000}
+because = "the number of ties hangs on the last bits of the scales, and those on the CPU"
+table("share", rows, tolerance=few, because=because)
+differ = sum(row["differ: away from zero"] + row["differ: inverse"] for row in rows)
+assert differ < 1e-4 * rows[1]["count"]
 
 # %% grid
 pixels = fashion_mnist("test", raw=True)[0].astype(np.float32)

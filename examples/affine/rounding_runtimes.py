@@ -8,8 +8,7 @@ Source: the kernels themselves, called one at a time.
 # %% inputs
 import numpy as np
 
-ties = np.float32([-2.5, -1.5, -0.5, 0.5, 1.5, 2.5])  # x / scale
-zero_point = 1
+ties, zero_point = np.float32([-2.5, -1.5, -0.5, 0.5, 1.5, 2.5]), 1  # ties of x / scale
 rules = {
     "to the even step": np.rint(ties),
     "to the even integer": np.rint(ties + zero_point) - zero_point,
@@ -40,15 +39,13 @@ def torch_fake_quantize(x, scale, zero_point):
 import onnx
 import onnxruntime
 
-graph = (
-    "one (float[n] x, float scale, int8 zero) => (int8[n] q) { q = QuantizeLinear(x, scale, zero) }"
-)
+graph = "g (float[n] x, float s, int8 z) => (int8[n] q) { q = QuantizeLinear(x, s, z) }"
 model = onnx.parser.parse_model(f'<ir_version: 10, opset_import: ["": 21]> {graph}')
 session = onnxruntime.InferenceSession(model.SerializeToString())
 
 
 def onnx_quantize(x, scale, zero_point):
-    inputs = {"x": x, "scale": np.array(scale, np.float32), "zero": np.array(zero_point, np.int8)}
+    inputs = {"x": x, "s": np.array(scale, np.float32), "z": np.array(zero_point, np.int8)}
     return session.run(None, inputs)[0] - zero_point
 
 
@@ -67,26 +64,23 @@ def tf_quantize(x, scale, zero_point):  # symmetric, without a zero point
     return tf.bitcast(q.output, tf.int8).numpy()
 
 
-def tf_fake_quantize(operator, x, scale, zero_point):
+def tf_fake_quantize(name, x, scale, zero_point):
     low = (-128 - zero_point) * scale if x.min() < 0 else 0.0
+    operator = getattr(tf.quantization, f"fake_quant_with_min_max_{name}")
     return operator(x, low, low + 255 * scale).numpy() / scale
 
 
 # %% table
-import platform
-from functools import partial
-
 from handbook.record import table
 
-args = tf.quantization.fake_quant_with_min_max_args
-vars_ = tf.quantization.fake_quant_with_min_max_vars
+divides = {1: "by the inverse", 2: "divides"}
 kernels = {
     "PyTorch quantize_per_tensor": torch_quantize,
     "PyTorch fake_quantize_per_tensor_affine": torch_fake_quantize,
     "ONNX Runtime QuantizeLinear": onnx_quantize,
     "TensorFlow quantize": tf_quantize,
-    "TensorFlow fake_quant_with_min_max_args": partial(tf_fake_quantize, args),
-    "TensorFlow fake_quant_with_min_max_vars": partial(tf_fake_quantize, vars_),
+    "TensorFlow fake_quant_with_min_max_args": lambda *x: tf_fake_quantize("args", *x),
+    "TensorFlow fake_quant_with_min_max_vars": lambda *x: tf_fake_quantize("vars", *x),
 }
 rows = []
 for name, quantize in kernels.items():
@@ -94,14 +88,12 @@ for name, quantize in kernels.items():
     [rule] = [rule for rule in rules if np.array_equal(rules[rule], steps)]
     [step] = quantize(np.float32([1.5 * inexact]), inexact, 0)
     row = {"kernel": name, "ties become": " ".join(f"{each:.0f}" for each in steps)}
-    rows.append(
-        row | {"a tie goes": rule, "x / scale": {1: "by the inverse", 2: "divides"}[int(step)]}
-    )
+    rows.append(row | {"a tie goes": rule, "x / scale": divides[int(step)]})
 found = {row["kernel"]: (row["a tie goes"], row["x / scale"]) for row in rows}
 assert found["ONNX Runtime QuantizeLinear"] == ("to the even step", "divides")
 assert found["PyTorch fake_quantize_per_tensor_affine"] == ("to the even step", "by the inverse")
 assert found["TensorFlow quantize"] == ("away from zero", "by the inverse")
-x86 = platform.machine().lower() in ("x86_64", "amd64")  # else PyTorch has no FBGEMM
-integer_or_step = "to the even integer" if x86 else "to the even step"
+fbgemm = "fbgemm" in torch.backends.quantized.supported_engines  # on x86
+integer_or_step = "to the even integer" if fbgemm else "to the even step"
 assert found["PyTorch quantize_per_tensor"] == (integer_or_step, "by the inverse")
-table("kernels", rows if x86 else rows[1:])
+table("kernels", rows if fbgemm else rows[1:])

@@ -47,8 +47,7 @@ def torch_outputs(layer, engine):
     torch.backends.quantized.engine = engine
     x, w, w_scale, bias = map(torch.tensor, (layer.x, layer.w, layer.w_scale, layer.bias))
     x = torch._make_per_tensor_quantized_tensor(x, layer.x_scale.item(), layer.x_zero_point)
-    zero_points = torch.zeros(len(w), dtype=torch.int64)
-    w = torch._make_per_channel_quantized_tensor(w, w_scale.double(), zero_points, 0)
+    w = torch._make_per_channel_quantized_tensor(w, w_scale.double(), torch.zeros(len(w)).long(), 0)
     y = (layer.y_scale.item(), layer.y_zero_point)
     ops = torch.ops.quantized
     if layer.w.ndim == 2:
@@ -70,12 +69,9 @@ def seven_bits(layer):  # fbgemm and onednn saturate with 8 on CPUs without VNNI
 from handbook.record import record, table
 
 narrow = [seven_bits(layer) for layer in layers]
-RUNTIMES = {
-    "ONNX Runtime": (layers, [layer.output for layer in layers]),
-    "PyTorch, qnnpack": (layers, [torch_outputs(layer, "qnnpack") for layer in layers]),
-    "PyTorch, fbgemm": (narrow, [torch_outputs(layer, "fbgemm") for layer in narrow]),
-    "PyTorch, onednn": (narrow, [torch_outputs(layer, "onednn") for layer in narrow]),
-}
+RUNTIMES = {"ONNX Runtime": (layers, [layer.output for layer in layers])}
+for engine, inputs in (("qnnpack", layers), ("fbgemm", narrow), ("onednn", narrow)):
+    RUNTIMES[f"PyTorch, {engine}"] = inputs, [torch_outputs(layer, engine) for layer in inputs]
 PLAIN, FLOAT_BIAS = ("as ONNX defines it", {}), ("bias in float32", {"float_bias": True})
 ADDED = ("and zero point before rounding", {"float_bias": True, "zero_point_first": True})
 FORMULAS = [[PLAIN], [PLAIN], [PLAIN, FLOAT_BIAS], [PLAIN, FLOAT_BIAS, ADDED]]
@@ -92,9 +88,8 @@ loose = {"that differ": 1000, "largest difference, LSB": 1}
 table("runtimes", rows, tolerance=loose, because="onednn chooses its kernels by the CPU")
 
 # %% bias
-inputs, outputs = RUNTIMES["PyTorch, fbgemm"]
-layer = inputs[1]  # depthwise
-share = (numpy_outputs(layer) != outputs[1]).sum(axis=(0, 2, 3)) / rows[2]["that differ"]
+layer, output = (each[1] for each in RUNTIMES["PyTorch, fbgemm"])  # a depthwise one
+share = (numpy_outputs(layer) != output).sum(axis=(0, 2, 3)) / rows[2]["that differ"]
 bias_step = layer.x_scale * layer.w_scale / layer.y_scale  # in LSB of the output
 print(f"{layer.name}: {share.max():.0%} in one channel, its step {bias_step.max():.2f} LSB")
 assert bias_step.argmax() == share.argmax() and share.max() > 0.5

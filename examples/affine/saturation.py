@@ -59,7 +59,9 @@ for layer in layers:
     row["not as saturated"] = int((layer.output != saturated).sum())
     rows.append(row)
     assert 0 in (row["ONNX Runtime, not as exact"], row["not as saturated"])
-    assert (row["changed by saturation"] > 0) == (layer.x_zero_point > 0)
+    share = row["changed by saturation"] / exact.size
+    assert share > 0.001 if layer.x_zero_point else share < 0.0001
 on_the_cpu = {"ONNX Runtime, not as exact": 10**6, "not as saturated": 10**6}
+on_the_cpu |= {"changed by saturation": 500, "largest change, LSB": 10}  # the inputs differ too
 table("layers", rows, tolerance=on_the_cpu, because="a CPU with VNNI does not saturate")
 assert rows[0]["changed by saturation"] > 0.01 * rows[0]["outputs"]

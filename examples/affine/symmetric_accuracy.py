@@ -15,6 +15,7 @@ from handbook.data import fashion_mnist
 from handbook.record import artifact
 from handbook.running_example import load_running_example, predict
 
+torch.set_num_threads(1)  # two get in each other's way on a busy machine
 model = fuse(load_running_example())  # folds each BatchNorm into its convolution
 images, labels = fashion_mnist("test")
 ranges = json.loads(artifact("affine/calibration_methods/ranges.json").read_text())
@@ -23,23 +24,22 @@ weights = {name: model.get_submodule(name).weight.detach().clone() for name in r
 
 
 # %% quantize
-def fake_quantize(x, low, high, bits, symmetric):
-    """Quantize and dequantize; `low` and `high` broadcast to `x`."""
+def parameters(low, high, bits, symmetric):
+    """Scale and zero point, of a tensor or for each channel, and the lowest and highest integer."""
     if symmetric:
         quant_max = 2 ** (bits - 1) - 1
         scale = torch.maximum(-low, high) / quant_max
-        return (x / scale).round_().clamp_(-quant_max, quant_max).mul_(scale)
+        return scale, torch.zeros_like(scale, dtype=torch.int32), -quant_max, quant_max
     scale = (high - low) / (2**bits - 1)
-    zero_point = torch.round(-low / scale)
-    return (x / scale).round_().add_(zero_point).clamp_(0, 2**bits - 1).sub_(zero_point).mul_(scale)
+    return scale, torch.round(-low / scale).int(), 0, 2**bits - 1
 
 
 def quantize_weights(bits, symmetric):
     for name, weight in weights.items():
-        low, high = weight.flatten(1).aminmax(dim=1)
-        low, high = (r.reshape(-1, *[1] * (weight.dim() - 1)) for r in (low, high))
+        low, high = weight.flatten(1).aminmax(dim=1)  # of each output channel
         low, high = low.clamp(max=0), high.clamp(min=0)
-        quantized = fake_quantize(weight, low, high, bits, symmetric)
+        scale, zero_point, *limits = parameters(low, high, bits, symmetric)
+        quantized = torch.fake_quantize_per_channel_affine(weight, scale, zero_point, 0, *limits)
         model.get_submodule(name).weight.data = quantized
 
 
@@ -47,17 +47,16 @@ def predict_quantized(bits, symmetric):
     """Logits with the input of each layer quantized."""
     handles = []
     for name, (low, high) in ranges.items():
-        limits = torch.tensor(low).clamp(max=0), torch.tensor(high)
+        of_layer = parameters(torch.tensor(min(low, 0.0)), torch.tensor(high), bits, symmetric)
         handles.append(
             model.get_submodule(name).register_forward_pre_hook(
-                lambda layer, x, limits=limits: fake_quantize(x[0], *limits, bits, symmetric)
+                lambda layer, x, of=of_layer: torch.fake_quantize_per_tensor_affine(x[0], *of)
             )
         )
-    with torch.inference_mode():  # 100 at a time are the fastest here
-        logits = torch.cat([model(batch) for batch in torch.from_numpy(images).split(100)])
+    logits = predict(model, images)
     for handle in handles:
         handle.remove()
-    return logits.numpy()
+    return logits
 
 
 # %% results

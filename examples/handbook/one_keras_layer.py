@@ -17,7 +17,7 @@ def keras_layers(keras=keras3, unroll=False) -> dict:
     Where Keras has no such layer, the function is TensorFlow's. `keras` may be tf_keras.
     """
     layers, n = keras.layers, CHANNELS
-    vector, sequence, image = [(n,)], [(5, n)], [(4, 4, n)]
+    vector, sequence, image = [(n,)], [(3, n)], [(4, 4, n)]
     activations = {"GELU": "gelu", "Sigmoid": "sigmoid", "Tanh": "tanh", "Softmax": "softmax"}
     functions = {
         "SiLU": tf.nn.silu,

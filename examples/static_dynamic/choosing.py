@@ -56,7 +56,7 @@ weight_only = copy.deepcopy(encoder)
 quantize_(weight_only, Int8WeightOnlyConfig())
 
 # %% results
-from handbook.measure import file_size_kib, latency, speedup
+from handbook.measure import file_size_kib, has_int8_dot_product, latency, speedup
 from handbook.record import TIMING, table
 
 encoders = {"float32": encoder, "dynamic": dynamic, "weight-only": weight_only}
@@ -72,4 +72,5 @@ for name, m in encoders.items():
 tolerance = {"size KiB": 20, "median ms": TIMING, "times as fast": TIMING}
 table("encoder", rows, tolerance=tolerance, because="the file's size depends on its name")
 assert all(row["size KiB"] < rows[0]["size KiB"] / 3 for row in rows[1:])
-assert rows[1]["times as fast"] > rows[2]["times as fast"]  # weight-only computes in float
+if has_int8_dot_product():  # weight-only computes in float
+    assert rows[1]["times as fast"] > 1.1 * rows[2]["times as fast"]

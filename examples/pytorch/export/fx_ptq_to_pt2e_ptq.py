@@ -1,0 +1,112 @@
+"""FX static quantization to PT2E, with the same parameters and the same outputs.
+
+The prepared, calibrated model is exported; all scales, zero points, weights and outputs of both are
+compared on all 10 000 test images, and with the int8 kernels of FX mode.
+Source: _convert_to_reference_decomposed_fx in torch.ao.quantization.quantize_fx, PyTorch 2.13.
+"""
+
+# %% load
+import copy
+import logging
+import warnings
+
+import torch
+
+logging.disable(logging.WARNING)  # torchao mentions the GPU kernels that it does not find
+from torch.ao.quantization import get_default_qconfig_mapping
+from torch.ao.quantization.quantize_fx import convert_fx, prepare_fx
+
+from handbook import export
+from handbook.data import fashion_mnist
+from handbook.running_example import load_running_example, predict
+
+warnings.simplefilter("ignore")  # deprecation notices of FX mode, and of its tensor types
+torch.set_num_threads(1)
+torch.backends.quantized.engine = "onednn"
+calibration_images = fashion_mnist("train")[0][:1000]
+test_images, labels = fashion_mnist("test")
+
+# %% prepare
+example_inputs = (torch.from_numpy(test_images[:2]),)  # two: one would fix the batch at 1
+mapping = get_default_qconfig_mapping("onednn")
+prepared = prepare_fx(load_running_example(), mapping, example_inputs)
+predict(prepared, calibration_images)
+quantized = convert_fx(copy.deepcopy(prepared))  # to compare with
+
+# %% reference
+from torch.ao.quantization.quantize_fx import _convert_to_reference_decomposed_fx
+
+reference = _convert_to_reference_decomposed_fx(copy.deepcopy(prepared))
+
+# %% export
+from torchao.quantization.pt2e.constant_fold import constant_fold
+from torchao.quantization.pt2e.quantize_pt2e import _quant_node_constraint
+
+any_batch = ({0: torch.export.Dim("batch")},)
+exported = torch.export.export(reference, example_inputs, dynamic_shapes=any_batch).module()
+constant_fold(exported, _quant_node_constraint)  # the weights become int8 tensors
+for node in list(exported.graph.nodes)[-6:-1]:
+    print(f"{node.name:26} {node.target}")
+
+# %% parameters
+from handbook.record import record, table
+
+fx, pt2e = export.activation_parameters(prepared), export.activation_parameters(exported)
+assert list(fx.values()) == list(pt2e.values())  # all scales, zero points and limits
+rows = [
+    {"FX node": a, "scale in FX": fx[a][0], "zero point in FX": fx[a][1]}
+    | {"PT2E node": b, "scale in PT2E": pt2e[b][0], "zero point in PT2E": pt2e[b][1]}
+    for a, b in zip(fx, pt2e, strict=True)
+]
+wide = {f"scale in {mode}": 0.01 for mode in ("FX", "PT2E")}
+wide |= {f"zero point in {mode}": 2 for mode in ("FX", "PT2E")}
+table("parameters", rows, tolerance=wide, because="histograms depend on the float kernels")
+
+# %% weights
+layers = [m for m in quantized.modules() if hasattr(m, "weight")]
+weights = export.integer_weights(exported)
+for layer, (integers, scale) in zip(layers, weights, strict=True):
+    assert torch.equal(layer.weight().int_repr(), integers)
+    assert torch.equal(layer.weight().q_per_channel_scales().float(), scale)
+scales = sum(len(scale) for _, scale in weights)
+record(activations=len(fx), layers=len(layers), scales=scales)
+
+# %% results
+from handbook.measure import accuracy, agreement, has_int8_dot_product, lsb_difference
+
+scale = rows[-1]["scale in PT2E"]
+outputs = {
+    "FX, reference": predict(reference, test_images),
+    "PT2E, uint8": predict(exported, test_images),
+    "PT2E, shifted to int8": predict(export.shift_to_int8(exported), test_images),
+    "FX, int8 kernels": predict(quantized, test_images),
+}
+found, rows = outputs["PT2E, uint8"], []
+for name, other in outputs.items():
+    row = {"model": name, "accuracy %": accuracy(other, labels).percent}
+    row["identical outputs %"] = round(100 * float((abs(other - found) < scale / 2).mean()), 2)
+    row["largest difference LSB"] = lsb_difference(other, found, scale)
+    rows.append(row | {"same answer %": agreement(other, found)})
+    assert name == "FX, int8 kernels" or (other == found).all()  # to the last bit
+beyond = int((abs(outputs["FX, int8 kernels"] - found) > 1.5 * scale).sum())
+assert beyond < 0.001 * found.size or not has_int8_dot_product()  # most differ by 1 LSB or not
+record(beyond=beyond, tolerance=100, because="int8 kernels round ties apart")
+record(outputs=found.size)
+wide = {"accuracy %": 1, "identical outputs %": 5, "largest difference LSB": 1, "same answer %": 1}
+table("results", rows, tolerance=wide, because="int8 kernels round ties apart")
+
+# %% picture
+from handbook.figure import figure, plt
+
+fig, ax = plt.subplots(figsize=(4.6, 5.2))
+for y, (a, b) in enumerate(zip(list(fx)[-7:], list(pt2e)[-7:], strict=True)):
+    ax.plot([0.42, 0.58], [-y, -y], "-o", color=f"C{y}")
+    for x, name, (step, zero, *_) in ((0.2, a, fx[a]), (0.8, b, pt2e[b])):
+        text = f"{name}\n{step:.4f}, {zero}"
+        ax.text(x, -y, text, ha="center", va="center", fontsize=9)
+ax.set(xlim=(-0.05, 1.05), ylim=(-6.6, 0.6), xticks=[0.2, 0.8], xticklabels=["FX", "PT2E"])
+ax.xaxis.tick_top()
+ax.set_yticks([])
+ax.grid(False)
+ax.spines[:].set_visible(False)
+figure("joined", fig)
