@@ -53,6 +53,7 @@ def execute(script: Path, out: Path) -> None:
         client.execute()
     except CellExecutionError as error:
         raise ScriptError(_failure(script, notebook, ANSI.sub("", error.traceback))) from None
+    keep_what_a_plain_run_shows(notebook)
     _check_clean(script, notebook)
     shutil.rmtree(scratch)
     seconds = time.perf_counter() - started
@@ -100,6 +101,17 @@ def as_notebook(script: Path):
         cell.id = cell_name
     notebook.cells = [title, *cells]
     return notebook
+
+
+def keep_what_a_plain_run_shows(notebook) -> None:
+    """Drop what a library displays in notebooks alone, such as rich's progress; figures stay."""
+    for cell in notebook.cells:
+        if outputs := cell.get("outputs"):
+            cell.outputs = [
+                output
+                for output in outputs
+                if output.output_type == "stream" or "image/svg+xml" in output.get("data", ())
+            ]
 
 
 def collect(out: Path) -> dict:

@@ -269,6 +269,21 @@ def test_a_script_off_the_pattern_makes_no_record(tree, tmp_path, source, messag
     assert not (out / "record.json").exists()
 
 
+def test_what_a_library_displays_in_notebooks_alone_is_dropped(tree, tmp_path):
+    script, out = tree / "examples/one.py", tmp_path / "out"
+    out.mkdir()
+    program = """from IPython.display import HTML, display
+print("printed")
+display(HTML("shown in a notebook"))
+display({"image/svg+xml": "<svg/>"}, raw=True)
+"""
+    script.write_text(f'"""T."""\n# %% a\n{program}')
+    execute.execute(script, out)
+    outputs = nbformat.read(out / "notebook.ipynb", as_version=4).cells[1].outputs
+    assert [output.output_type for output in outputs] == ["stream", "display_data"]
+    assert outputs[0].text == "printed\n" and outputs[1].data["image/svg+xml"] == "<svg/>"
+
+
 def test_a_syntax_error_is_one_line(tree):
     (tree / "examples/one.py").write_text("x = 1\ny = (\n")
     with pytest.raises(SystemExit, match=r"examples/one\.py, line 2: '\(' was never closed"):

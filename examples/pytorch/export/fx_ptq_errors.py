@@ -38,5 +38,6 @@ with expected(AttributeError, "__obj_flatten__"):
 
 # %% reference
 reference = convert_to_reference_fx(copy.deepcopy(prepared))
+assert torch.isfinite(reference(*example_inputs)).all()  # it runs, and yet:
 with expected(UnsupportedFakeTensorException, "quantized nyi in meta tensors"):
     torch.export.export(reference, example_inputs)
