@@ -21,6 +21,12 @@ from handbook.measure import has_int8_dot_product
 from handbook.running_example import RunningExample, conv_bn, depthwise
 
 
+# The deprecation notices of torch.ao.quantization, and of its tensor types.
+pytestmark = pytest.mark.filterwarnings(
+    "ignore:torch.ao.quant", "ignore:torch.quantize", "ignore:Please use"
+)
+
+
 class Plain(nn.Sequential):
     def __init__(self):
         layers = [nn.Conv2d(1, 8, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2), nn.Conv2d(8, 8, 3)]
@@ -179,6 +185,16 @@ def test_unknown_modules_are_named():
     prepared, images = prepare(Strange)
     with pytest.raises(ValueError, match=r"^strange: a PixelShuffle cannot be carried over$"):
         export.fx_prepared_to_pt2e(prepared, (images[:2],))
+
+
+def test_a_layer_that_pads_otherwise_is_named():
+    def network():
+        first = nn.Conv2d(1, 4, 3, padding=1, padding_mode="reflect")
+        return nn.Sequential(first, nn.Flatten(), nn.Linear(4 * 28 * 28, 10))
+
+    prepared, images = prepare(network)
+    with pytest.raises(ValueError, match=r"^_0: a Conv2d cannot be carried over$"):
+        export.fx_int8_to_pt2e(convert_fx(prepared), (images[:2],))
 
 
 def test_uncalibrated_observers_are_named():

@@ -11,6 +11,7 @@ import operator
 import torch
 from torch import fx, nn
 from torch.ao.nn import quantized as nnq
+from torch.ao.nn.intrinsic import quantized as nniq
 from torch.ao.quantization.fake_quantize import FakeQuantizeBase
 from torch.ao.quantization.observer import ObserverBase
 from torch.ao.quantization.quantize_fx import _convert_to_reference_decomposed_fx
@@ -60,6 +61,7 @@ def fx_prepared_to_pt2e(prepared, example_inputs, dynamic_shapes=None) -> fx.Gra
 _ADDS = {torch.ops.quantized.add: False, torch.ops.quantized.add_relu: True}
 _KEEP = {torch.cat, torch.flatten, F.max_pool2d, torch.relu, F.relu, F.adaptive_avg_pool2d}
 _KEEP |= {F.avg_pool2d, "mean", "flatten", "reshape", "view", "relu"}  # their input's parameters
+_LAYERS = (nnq.Conv2d, nniq.ConvReLU2d, nnq.Linear, nniq.LinearReLU)
 _KEEP_MODULES = (nn.ReLU, nn.MaxPool2d, nn.AvgPool2d, nn.AdaptiveAvgPool2d, nn.Flatten)
 _KEEP_MODULES += (nn.Dropout, nn.Identity)
 
@@ -109,15 +111,15 @@ def fx_int8_to_pt2e(quantized, example_inputs, dynamic_shapes=None) -> fx.GraphM
         layer = model.get_submodule(node.target) if node.op == "call_module" else None
         if node.op in ("placeholder", "get_attr", "output"):
             continue
-        elif node.target is torch.quantize_per_tensor:
+        elif node.target is torch.quantize_per_tensor and node.args[3] is torch.quint8:
             scale, zero_point = (getattr(model, a.target).item() for a in node.args[1:3])
             found, node.target, node.args = (scale, zero_point), torch.clone, (first,)
         elif node.target == "dequantize":
             node.replace_all_uses_with(first)
             continue
-        elif first not in parameters:
+        elif first not in parameters and node.target is not torch.quantize_per_tensor:
             continue  # a float part of the network
-        elif isinstance(layer, nnq.Conv2d | nnq.Linear):
+        elif type(layer) in _LAYERS and getattr(layer, "padding_mode", "zeros") == "zeros":
             found = (layer.scale, layer.zero_point)
             model.set_submodule(node.target, _Layer(layer))
         elif isinstance(layer, nnq.Hardswish):

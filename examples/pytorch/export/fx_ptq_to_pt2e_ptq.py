@@ -7,6 +7,7 @@ Source: _convert_to_reference_decomposed_fx in torch.ao.quantization.quantize_fx
 
 # %% load
 import copy
+import json
 import logging
 import warnings
 
@@ -49,7 +50,7 @@ for node in list(exported.graph.nodes)[-6:-1]:
     print(f"{node.name:26} {node.target}")
 
 # %% parameters
-from handbook.record import record, table
+from handbook.record import artifact, record, table
 
 fx, pt2e = export.activation_parameters(prepared), export.activation_parameters(exported)
 assert list(fx.values()) == list(pt2e.values())  # all scales, zero points and limits
@@ -61,6 +62,7 @@ rows = [
 wide = {f"scale in {mode}": 0.01 for mode in ("FX", "PT2E")}
 wide |= {f"zero point in {mode}": 2 for mode in ("FX", "PT2E")}
 table("parameters", rows, tolerance=wide, because="histograms depend on the float kernels")
+artifact("pytorch/export/fx_ptq_to_pt2e_ptq/parameters.json").write_text(json.dumps([fx, pt2e]))
 
 # %% weights
 layers = [m for m in quantized.modules() if hasattr(m, "weight")]
@@ -94,19 +96,3 @@ record(beyond=beyond, tolerance=100, because="int8 kernels round ties apart")
 record(outputs=found.size)
 wide = {"accuracy %": 1, "identical outputs %": 5, "largest difference LSB": 1, "same answer %": 1}
 table("results", rows, tolerance=wide, because="int8 kernels round ties apart")
-
-# %% picture
-from handbook.figure import figure, plt
-
-fig, ax = plt.subplots(figsize=(4.6, 5.2))
-for y, (a, b) in enumerate(zip(list(fx)[-7:], list(pt2e)[-7:], strict=True)):
-    ax.plot([0.42, 0.58], [-y, -y], "-o", color=f"C{y}")
-    for x, name, (step, zero, *_) in ((0.2, a, fx[a]), (0.8, b, pt2e[b])):
-        text = f"{name}\n{step:.4f}, {zero}"
-        ax.text(x, -y, text, ha="center", va="center", fontsize=9)
-ax.set(xlim=(-0.05, 1.05), ylim=(-6.6, 0.6), xticks=[0.2, 0.8], xticklabels=["FX", "PT2E"])
-ax.xaxis.tick_top()
-ax.set_yticks([])
-ax.grid(False)
-ax.spines[:].set_visible(False)
-figure("joined", fig)
