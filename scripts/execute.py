@@ -96,6 +96,8 @@ def as_notebook(script: Path):
         if names.count(cell_name) > 1:
             raise ScriptError(f"{path}: two cells have the name {cell_name!r}")
     headline, _, rest = docstring.partition("\n")
+    if "`" in headline:  # the theme's link to the title would miss it
+        raise ScriptError(f"{path}: the title, its docstring's first line, is plain words")
     title = nbformat.v4.new_markdown_cell(f"# {headline.rstrip('.')}\n{rest}".strip(), id="title")
     for cell, cell_name in zip(cells, names, strict=True):
         cell.id = cell_name

@@ -20,7 +20,6 @@ from handbook import export
 from handbook.measure import has_int8_dot_product
 from handbook.running_example import RunningExample, conv_bn, depthwise
 
-
 # The deprecation notices of torch.ao.quantization, and of its tensor types.
 pytestmark = pytest.mark.filterwarnings(
     "ignore:torch.ao.quant", "ignore:torch.quantize", "ignore:Please use"

@@ -257,6 +257,7 @@ def test_a_damaged_data_file_is_named(tree):
         ('"""T."""\n# %% a\nimport tempfile\nprint(tempfile.mkdtemp() + "/x")\n', "printed a path"),
         ('"""T."""\n# %%\nx = 1\n', "a cell begins with `# %% name`"),
         ('"""T."""\n# %% a\nx = 1\n# %% a\nx = 1\n', "two cells have the name 'a'"),
+        ('"""A `T`."""\n# %% a\nx = 1\n', "is plain words"),
         ("# %% a\nx = 1\n", "a script is a docstring, then cells"),
     ],
 )

@@ -1,4 +1,4 @@
-"""An optional tensor, `mask=None`: traced as if it were always there.
+"""An optional tensor, None by default: traced as if it were always there.
 
 What the traced model says without it, the cure, and why not to use concrete_args for None.
 Source: run with torch.fx and torch.ao.quantization of PyTorch 2.13; pytorch/pytorch#50178.
