@@ -1,8 +1,7 @@
 """The running example in TFLite: static, dynamic and weight-only.
 
 The Keras twin, as dynamic-range file from the converter and as weight-only file from the LiteRT
-quantizer, beside the int8 file: accuracy, size, latency, and which
-weights the converter leaves in float.
+quantizer, beside the int8 file: accuracy, size, latency, and which weights stay in float.
 Source: TensorFlow Lite, post-training quantization; recipes of ai_edge_quantizer.
 """
 
@@ -13,7 +12,7 @@ from ai_edge_litert.interpreter import Interpreter
 from handbook.data import fashion_mnist
 from handbook.keras_twin import load_keras_twin  # before TensorFlow: it keeps the notices away
 from handbook.record import artifact
-from handbook.tflite import quiet
+from handbook.tflite import quiet, read_tflite
 
 import tensorflow as tf  # isort: skip
 
@@ -83,6 +82,9 @@ table("results", rows, tolerance=tolerance, because=SCORE_TOLERANCE["because"])
 assert all(row["accuracy %"] > rows[0]["accuracy %"] - 1 for row in rows)
 assert rows[1]["size KiB"] < rows[0]["size KiB"] / 2
 record(dynamic_slower=round(speedup(times["dynamic"], times["float32"]), 1), tolerance=TIMING)
+[x] = [op.inputs[0] for op in read_tflite(paths["static"]) if op.name == "FULLY_CONNECTED"]
+record(static_scale=round(float(x.scale), 5), tolerance=1e-3, because="ranges of float32 sums")
+record(static_zero_point=x.zero_point)
 
 # %% small_weights
 elements = {"int8": [], "float32": []}
