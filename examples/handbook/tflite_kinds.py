@@ -4,7 +4,9 @@ from ai_edge_litert import schema_py_generated as schema
 
 TYPES = {code: name for name, code in vars(schema.TensorType).items()}
 NAMES = {code: name for name, code in vars(schema.BuiltinOperator).items()}
-ASIDE = ("QUANTIZE", "DEQUANTIZE", "TRANSPOSE")  # conversions, and of layouts
+# Conversions, also of layouts; and the split of a recurrent layer's gates, which moves data and is
+# float in some runs of the converter and int8 in others.
+ASIDE = ("QUANTIZE", "DEQUANTIZE", "TRANSPOSE", "SPLIT")
 PRODUCTS = ("FULLY_CONNECTED", "CONV", "BATCH_MATMUL", "LSTM", "GATHER", "EMBEDDING")
 
 
