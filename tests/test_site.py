@@ -196,6 +196,8 @@ def build_page(docs: Path, body: str) -> str:
             "| model | ms |\n| --- | ---: |\n| a\\|b | 1.50 |\n| c | 12.25 |",
         ),
         ('{{ table("results", columns=["ms"]) }}', "| ms |\n| ---: |\n| 1.50 |\n| 12.25 |"),
+        ('{{ entry("results", "c", "ms") }}', "12.25"),
+        ('{{ entry("second:results", "c", "ms", ".1f") }}', "12.2"),
         (
             '{{ figure("plot", alt="A line", caption="It rises.") }}',
             "![A line](../records/part/tiny/plot.svg)\n*It rises.*",
@@ -220,6 +222,8 @@ def test_expands_a_shared_definition(docs):
         ('{{ output("load") }}', "the cell 'load' printed nothing"),
         ('{{ table("result") }}', "no table 'result'; nearest: results"),
         ('{{ table("results", columns=["s"]) }}', "no column 's'; nearest: ms"),
+        ('{{ entry("results", "d", "ms") }}', "no row 'd'"),
+        ('{{ entry("results", "c", "s") }}', "no column 's'; nearest: ms"),
         ('{{ figure("plod", alt="x") }}', "no figure 'plod'; nearest: plot"),
         ('{{ figure("plot") }}', 'needs alt="what it shows, in words"'),
         ('{{ code("secnd:load") }}', "no script 'secnd'; nearest: second"),

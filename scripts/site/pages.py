@@ -126,6 +126,19 @@ class Functions:
         record, name = self._record(name)
         return format(self._find("number", name, record.facts["numbers"])["value"], spec)
 
+    def entry(self, table: str, row: str, column: str, spec: str = "") -> str:
+        """One entry of a recorded table: the row is named by its first column."""
+        record, table = self._record(table)
+        recorded = self._find("table", table, record.facts["tables"])
+        names = [str(values[0]) for values in recorded["rows"]]
+        if names.count(row) > 1:
+            raise BuildError(f"{self._page}: {names.count(row)} rows of {table!r} begin with {row!r}")
+        rows = dict(zip(names, recorded["rows"], strict=True))
+        columns = dict.fromkeys(recorded["columns"])
+        self._find("column", column, columns)
+        values = dict(zip(columns, self._find("row", row, rows), strict=True))
+        return format(values[column], spec)
+
     def table(self, name: str, columns: list[str] | None = None) -> str:
         """A recorded table, or only some of its columns."""
         record, name = self._record(name)
