@@ -123,13 +123,26 @@ def producers(script: Path) -> set[Path]:
     } - {script}
 
 
+def recorders(script: Path) -> set[Path]:
+    """The scripts whose records `script` reads: for the atlas, all that record conversions."""
+    if "handbook.atlas.recorded" not in read_source(script).modules:
+        return set()
+    writes = "handbook.conversions.conversions"
+    return {other for other in scripts() if writes in read_source(other).modules}
+
+
+def before(script: Path) -> set[Path]:
+    """The scripts that run before `script`, if they run at all."""
+    return producers(script) | recorders(script)
+
+
 def inputs(script: Path, packages: Iterable[str] | None = None) -> dict[str, str]:
     """Everything that could change the record of `script`, with its version or its SHA-256.
 
     The script itself, the `handbook` modules it imports (their code, not their comments and
     docstrings), the data sets whose folder they name, the pinned version of each of `packages`
-    (those that its record lists), and the scripts whose artifacts it reads. Exits with one line if
-    a data file is damaged.
+    (those that its record lists), the scripts whose artifacts it reads, and the tables of other
+    records that it reads. Exits with one line if a data file is damaged.
     """
     if packages is None:
         packages = (load(script) or {"environment": {"versions": ()}})["environment"]["versions"]
@@ -144,6 +157,9 @@ def inputs(script: Path, packages: Iterable[str] | None = None) -> dict[str, str
             check_data(sums)
             found[_relative(sums)] = _sha256(_lines(sums))
     found |= {_relative(other): key(other) for other in sorted(producers(script))}
+    for other in sorted(recorders(script)):
+        conversions = (load(other) or {"tables": {}})["tables"].get("conversions")
+        found[_relative(folder(other) / "record.json")] = _sha256(json.dumps(conversions))
     return dict(sorted(found.items()))
 
 

@@ -127,7 +127,7 @@ def refresh(scripts: list[Path], jobs: int) -> dict[Path, str]:
                 console.print(f"   [dim]{held}[/]", soft_wrap=True)
             return problem
 
-        return runner.map(run, scripts, records.producers)
+        return runner.map(run, scripts, records.before)
 
 
 def contents(script: Path) -> str:

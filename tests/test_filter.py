@@ -1,4 +1,4 @@
-"""The check boxes above a wide table: by keyboard, on a phone, and without JavaScript."""
+"""The controls above a long or wide table: by keyboard, on a phone, and without JavaScript."""
 
 import pytest
 from conftest import build_site
@@ -17,6 +17,16 @@ Some text.
 |---|---|---|---|
 | Linear | int8 | int8 | int8 |
 | GRU | error | int8 | float |
+
+</div>
+
+<div class="row-filter" data-legend="Ways" data-columns="2" data-first="ONNX" markdown>
+
+| I have | I want | steps |
+|---|---|---|
+| ONNX | Keras | 1 |
+| ONNX | TFLite | 2 |
+| Keras | TFLite | 1 |
 
 </div>
 """
@@ -51,7 +61,11 @@ def page(browser, table_site):
 
 
 def heads(page) -> list[str]:
-    return page.locator("thead th:visible").all_inner_texts()
+    return page.locator(".column-filter thead th:visible").all_inner_texts()
+
+
+def rows(page) -> list[str]:
+    return page.locator(".row-filter tbody tr:visible").all_inner_texts()
 
 
 def test_every_state_is_without_fault(browser, table_site):
@@ -62,8 +76,13 @@ def test_a_box_hides_its_columns_and_says_so(page):
     assert heads(page) == ["layer", "eager static", "eager dynamic", "ORT static"]
     page.get_by_label("eager").uncheck()
     assert heads(page) == ["layer", "ORT static"]
-    assert page.locator("tbody td:visible").all_inner_texts() == ["Linear", "int8", "GRU", "float"]
-    expect(page.get_by_role("status")).to_have_text("1 of 3 columns")
+    assert page.locator(".column-filter td:visible").all_inner_texts() == [
+        "Linear",
+        "int8",
+        "GRU",
+        "float",
+    ]
+    expect(page.get_by_role("status").first).to_have_text("1 of 3 columns")
     assert page.evaluate(OVERFLOW) == 0
 
 
@@ -82,12 +101,25 @@ def test_works_by_keyboard(page):
 def test_a_button_hides_all(page):
     page.get_by_role("button", name="None").click()
     assert heads(page) == ["layer"]
-    expect(page.get_by_role("status")).to_have_text("0 of 3 columns")
+    expect(page.get_by_role("status").first).to_have_text("0 of 3 columns")
+
+
+def test_lists_choose_rows(page):
+    assert rows(page) == ["ONNX\tKeras\t1", "ONNX\tTFLite\t2"]  # data-first
+    page.get_by_label("I want").select_option("TFLite")
+    assert rows(page) == ["ONNX\tTFLite\t2"]
+    page.get_by_label("I have").select_option("anything")
+    assert rows(page) == ["ONNX\tTFLite\t2", "Keras\tTFLite\t1"]
+    expect(page.get_by_role("status").last).to_have_text("2 of 3 rows")
+    page.get_by_label("I have").select_option("Keras")
+    page.get_by_label("I want").select_option("Keras")
+    expect(page.get_by_role("status").last).to_have_text("No measured way.")
+    assert page.evaluate(OVERFLOW) == 0
 
 
 def test_without_javascript_the_table_is_whole(browser, table_site):
     with served(table_site) as root, browser.new_context(java_script_enabled=False) as context:
         page = context.new_page()
         page.goto(root)
-        assert len(heads(page)) == 4
+        assert len(heads(page)) == 4 and len(rows(page)) == 3
         assert page.locator("fieldset").count() == 0

@@ -46,7 +46,7 @@ def plain_runs(request, tmp_path_factory) -> dict[Path, dict]:
         done[script] |= execute.collect(out)
         return result.stderr if result.returncode else ""
 
-    pool.map(run, runner.longest_first(runner.with_producers(selected)), records.producers)
+    pool.map(run, runner.longest_first(runner.with_producers(selected)), records.before)
     return done
 
 
@@ -240,6 +240,23 @@ def test_artifacts_make_the_task_graph(tree):
     assert order == [one, two]
     problems = runner.Runner(2).map(lambda script: "broken", [two, one], records.producers)
     assert problems == {one: "broken", two: "two: not run, needs one"}
+
+
+def test_the_atlas_follows_the_conversions_that_are_recorded(tree):
+    one, atlas = tree / "examples/one.py", tree / "examples/atlas.py"
+    one.write_text("from handbook.conversions import conversions\n")
+    atlas.write_text("from handbook.atlas import recorded\n")
+    records.read_source.cache_clear()
+    assert records.before(atlas) == {one} and records.producers(atlas) == set()
+    before = inputs(atlas)
+    record = records.folder(one) / "record.json"
+    record.parent.mkdir(parents=True)
+    facts = {"environment": {"versions": {}}, "tables": {"conversions": {"rows": [["ONNX"]]}}}
+    record.write_text(json.dumps(facts))
+    after = inputs(atlas)
+    assert after != before
+    record.write_text(json.dumps(facts | {"numbers": {"seconds": 3}}))
+    assert inputs(atlas) == after  # nothing else of the record counts
 
 
 def test_a_damaged_data_file_is_named(tree):

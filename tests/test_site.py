@@ -213,6 +213,26 @@ def test_expands_a_shared_definition(docs):
     assert expand(docs, '{{ source("data.fashion_mnist") }}').startswith("```python\ndef fashion_")
 
 
+def test_links_a_script_to_the_page_that_shows_it(docs):
+    for page, scripts in {
+        "a.md": "part/tiny.py, part/second.py",
+        "part/second.md": "part/second.py",
+    }.items():
+        (docs / page).parent.mkdir(exist_ok=True)
+        (docs / page).write_text(f"---\ntitle: The {page}\nscripts: [{scripts}]\n---\n")
+    table = "| script:part/tiny | script:part/second |"
+    linked = "| [The a.md](../a.md) | [The part/second.md](second.md) |"
+    assert pages.link_scripts(table, "part/x.md", docs) == linked
+    with pytest.raises(pages.BuildError, match="no page that shows the script 'part/tin'"):
+        pages.link_scripts("script:part/tin", "x.md", docs)
+    arrow = '<a xlink:href="script:part/second|ONNX to Keras: exact" target="_blank"><path/></a>'
+    figure = f'<svg role="img" aria-label="Map">{arrow}\n{arrow}</svg><svg role="img"></svg>'
+    link = '<a href="../second/" aria-label="ONNX to Keras: exact">'
+    assert pages.link_figures(figure, "part/x/", docs) == (
+        f'<svg role="group" aria-label="Map">{link}<path/><path/></a></svg><svg role="img"></svg>'
+    )
+
+
 @pytest.mark.parametrize(
     ("markdown", "message"),
     [

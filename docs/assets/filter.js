@@ -1,4 +1,5 @@
-// Check boxes above a table that hide its columns by the first word of their heads.
+// What a reader can hide of a table: columns, by check boxes with the first word of their heads;
+// and rows, by a list for each of its first columns.
 
 for (const filter of document.querySelectorAll(".column-filter")) {
   const table = filter.querySelector("table");
@@ -47,6 +48,44 @@ for (const filter of document.querySelectorAll(".column-filter")) {
     }
     const count = heads.filter((head) => shown.has(head.split(" ")[0])).length;
     status.textContent = `${count} of ${heads.length} columns`;
+  }
+
+  fieldset.addEventListener("change", show);
+  filter.prepend(fieldset, status);
+  show();
+}
+
+for (const filter of document.querySelectorAll(".row-filter")) {
+  const table = filter.querySelector("table");
+  const rows = [...table.tBodies[0].rows];
+  const fieldset = document.createElement("fieldset");
+  const legend = document.createElement("legend");
+  legend.textContent = filter.dataset.legend;
+  fieldset.append(legend);
+
+  const text = (row, column) => row.cells[column].textContent.trim();
+  const lists = [...table.tHead.rows[0].cells].slice(0, Number(filter.dataset.columns)).map((head, column) => {
+    const label = document.createElement("label");
+    const list = document.createElement("select");
+    const values = [...new Set(rows.map((row) => text(row, column)))];
+    for (const value of ["anything", ...values]) list.add(new Option(value));
+    list.value = filter.dataset.first?.split("|")[column] ?? "anything";
+    label.append(`${head.textContent.trim()} `, list);
+    fieldset.append(label);
+    return list;
+  });
+
+  const status = document.createElement("p");
+  status.role = "status";
+
+  function show() {
+    for (const row of rows) {
+      row.hidden = !lists.every(
+        (list, column) => list.value === "anything" || list.value === text(row, column),
+      );
+    }
+    const count = rows.filter((row) => !row.hidden).length;
+    status.textContent = count ? `${count} of ${rows.length} rows` : "No measured way.";
   }
 
   fieldset.addEventListener("change", show);

@@ -50,6 +50,7 @@ def on_page_markdown(markdown, page, config, files):
         return markdown
     scripts = page.meta.get("scripts", [])
     markdown = pages.expand(markdown, page.file.src_uri, scripts, _records(config))
+    markdown = pages.link_scripts(markdown, page.file.src_uri, Path(config.docs_dir))
     _alts.update({address: alt for alt, address in FIGURE.findall(markdown)})
     return markdown
 
@@ -79,6 +80,7 @@ def on_page_context(context, page, config, nav):
         return file.read_text(encoding="utf-8")
 
     page.content = pages.inline_figures(page.content, read)
+    page.content = pages.link_figures(page.content, page.url, Path(config.docs_dir))
     page.content = pages.render_maths(page.content, page.file.src_uri)
     name = _notebook(page.file)
     scripts = [name] if name else page.meta.get("scripts", [])

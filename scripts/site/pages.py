@@ -20,6 +20,8 @@ from pathlib import Path
 
 from jinja2 import Environment, StrictUndefined, TemplateSyntaxError, UndefinedError
 from mkdocs.exceptions import BuildError
+from mkdocs.utils import get_relative_url
+from mkdocs.utils import meta as mkdocs_meta
 from py_mini_racer import JSEvalException, MiniRacer
 
 # Only {{ }} is special in a page: {# begins a heading's id, {% may be prose.
@@ -132,7 +134,8 @@ class Functions:
         recorded = self._find("table", table, record.facts["tables"])
         names = [str(values[0]) for values in recorded["rows"]]
         if names.count(row) > 1:
-            raise BuildError(f"{self._page}: {names.count(row)} rows of {table!r} begin with {row!r}")
+            found = f"{names.count(row)} rows of {table!r} begin with {row!r}"
+            raise BuildError(f"{self._page}: {found}")
         rows = dict(zip(names, recorded["rows"], strict=True))
         columns = dict.fromkeys(recorded["columns"])
         self._find("column", column, columns)
@@ -239,6 +242,56 @@ def foot(records: list[Record]) -> dict:
         "cpus": list(dict.fromkeys(f"{run['cpu']} ({', '.join(run['isa'])})" for run in runs)),
         "date": max(record.facts["date"] for record in records),
     }
+
+
+def shown_in(docs: Path) -> dict[str, tuple[str, str]]:
+    """For each script's name the page that shows it, and its title: that of the same path first."""
+    found = {}
+    for file in sorted(docs.rglob("*.md")):
+        meta = mkdocs_meta.get_data(file.read_text(encoding="utf-8"))[1]
+        page = file.relative_to(docs).as_posix()
+        for name in (script.removesuffix(".py") for script in meta.get("scripts", [])):
+            own = name.startswith(page.removesuffix(".md").replace("-", "_"))
+            if own or name not in found:
+                found[name] = (page, meta["title"])
+    return found
+
+
+def link_scripts(markdown: str, page: str, docs: Path) -> str:
+    """Replace each `script:<name>`, as a recorded table has it, by a link to the script's page."""
+    if "script:" not in markdown:
+        return markdown
+    pages = shown_in(docs)
+
+    def linked(found: re.Match) -> str:
+        if found[1] not in pages:
+            raise _unknown(page, "page that shows the script", found[1], list(pages))
+        address, title = pages[found[1]]
+        return f"[{title}]({posixpath.relpath(address, posixpath.dirname(page))})"
+
+    return re.sub(r"\bscript:([\w/]+)", linked, markdown)
+
+
+def link_figures(page_html: str, url: str, docs: Path) -> str:
+    """Make links of the shapes that a figure gave the address `script:<name>|<what it is>`."""
+    if '"script:' not in page_html:
+        return page_html
+    pages = shown_in(docs)
+
+    def linked(found: re.Match) -> str:
+        name, _, label = html.unescape(found[1]).partition("|")
+        if name not in pages:
+            raise _unknown(url, "page that shows the script", name, list(pages))
+        address = re.sub(r"(index)?\.md$", "/", pages[name][0]).replace("//", "/")
+        return f'<a href="{get_relative_url(address, url)}" aria-label="{html.escape(label)}">'
+
+    # matplotlib gives each path of a shape, line and head of an arrow, a link of its own.
+    again = r'(<a xlink:href="(script:[^"]+)"[^>]*>(?:(?!</a>).)*)</a>\s*<a xlink:href="\2"[^>]*>'
+    page_html = re.sub(again, r"\1", page_html, flags=re.DOTALL)
+    page_html = re.sub(r'<a xlink:href="script:([^"]+)"[^>]*>', linked, page_html)
+    # An image has no parts for a screen reader: a figure with links is a group.
+    image_with_links = r'(<svg )role="img"((?:(?!</svg>).)*?<a href)'
+    return re.sub(image_with_links, r'\1role="group"\2', page_html, flags=re.DOTALL)
 
 
 def inline_figures(page_html: str, read: Callable[[str], str]) -> str:
