@@ -6,7 +6,7 @@ from pathlib import Path
 import networkx
 
 RECORDS = Path(__file__).resolve().parents[2] / "docs" / "records"
-PARITY = ("same bits", "within two steps", "rounds anew")  # from the best to the worst
+PARITY = ("same outputs", "within two steps", "rounds anew")  # from the best to the worst
 
 
 def recorded() -> list[dict]:
@@ -30,7 +30,7 @@ def recorded() -> list[dict]:
 def parity_class(row: dict) -> str:
     """Return what a conversion keeps, one of PARITY.
 
-    "same bits": all outputs are identical, or, between float models, closer than 1e-4. "within two
+    "same outputs": all outputs are identical, or, between float models, closer than 1e-4. "within two
     steps": at most 2 LSB, and 99.5 % of the answers. All else, a quantization of float among it,
     rounds anew.
     """

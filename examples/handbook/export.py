@@ -46,7 +46,7 @@ def fx_prepared_to_pt2e(prepared, example_inputs, dynamic_shapes=None) -> fx.Gra
             if not fused and not isinstance(module, _CARRIED):
                 raise ValueError(f"{node.target}: a {type(module).__name__} cannot be carried over")
             observer = getattr(module, "activation_post_process", module)
-            if torch.isinf(getattr(observer, "min_val", torch.zeros(()))).any():
+            if torch.isinf(torch.as_tensor(getattr(observer, "min_val", 0.0))).any():
                 raise ValueError(f"{node.target}: has observed nothing: calibrate the model first")
     # The decomposed form: the public convert_to_reference_fx gives quantized tensors instead.
     reference = _convert_to_reference_decomposed_fx(copy.deepcopy(prepared).eval())

@@ -44,17 +44,10 @@ def quantize(name, images, per_channel=True, nodes_in_float=()):
 
 
 # %% worst
+worst = {"separable1.depthwise.conv.weight", "inverted.depthwise.conv.weight"}
 nodes = onnx.load(prepared).graph.node
-
-
-def nodes_of(*layers):
-    weights = {f"{layer}.conv.weight" for layer in layers}
-    return [node.name for node in nodes if weights & set(node.input)]
-
-
-two = nodes_of("separable1.depthwise", "inverted.depthwise")  # what choosing_cures.py finds
-four = two + nodes_of("stem", "inverted.expand")  # and the layers that feed them
-assert len(two) == 2 and len(four) == 4
+two = [node.name for node in nodes if worst & set(node.input)]  # what choosing_cures.py finds
+assert len(two) == 2
 
 # %% results
 from functools import partial
@@ -70,7 +63,6 @@ paths = {
     "static, calibrated with noise": quantize("noise", noise),
     "static, per tensor": quantize("tensor", train_images, per_channel=False),
     "the same, two layers in float": quantize("two", train_images, False, two),
-    "the same, four layers in float": quantize("four", train_images, False, four),
 }
 options = onnxruntime.SessionOptions()
 options.intra_op_num_threads = 1
@@ -78,8 +70,16 @@ exact = onnxruntime.SessionOptions()
 exact.add_session_config_entry("session.x64quantprecision", "1")  # no saturation without VNNI
 test_images, labels = fashion_mnist("test")
 feed, image = {"images": test_images}, {"images": test_images[:1]}
-logits = {n: onnxruntime.InferenceSession(p, exact).run(None, feed)[0] for n, p in paths.items()}
-sessions = {n: onnxruntime.InferenceSession(p, options) for n, p in paths.items()}
+# Or ONNX Runtime quantizes the layers in float as it loads the file, with one scale each.
+off = {"disabled_optimizers": ["WeightBiasQuantization"]}
+
+
+def load(path, options):
+    return onnxruntime.InferenceSession(path, options, **off)
+
+
+logits = {name: load(path, exact).run(None, feed)[0] for name, path in paths.items()}
+sessions = {name: load(path, options) for name, path in paths.items()}
 times = latency({name: partial(s.run, None, image) for name, s in sessions.items()})
 rows = []
 for name, path in paths.items():
@@ -89,6 +89,6 @@ for name, path in paths.items():
 tolerance = {column: 3 for column in SCORE_TOLERANCE["tolerance"]}
 tolerance |= {"size KiB": 1, "times as fast": TIMING}
 table("results", rows, tolerance=tolerance, because=SCORE_TOLERANCE["because"])
-_, channel, of_noise, tensor, but_two, but_four = (row["accuracy %"] for row in rows)
+_, channel, of_noise, tensor, but_two = (row["accuracy %"] for row in rows)
 assert channel > rows[0]["accuracy %"] - 1 and of_noise > channel - 4
-assert tensor + 5 < but_two < but_four - 5 and but_four > channel - 1  # the cure
+assert tensor + 10 < but_two and but_two > channel - 1  # the cure

@@ -53,3 +53,10 @@ assert rows[0]["largest difference"] < 1e-4 and rows[0]["same answer %"] > 99.9
 wide = {"same answer %": 0.1, "largest difference": 1e-4}
 table("results", rows, tolerance=wide, because="float kernels sum in another order")
 record(weights=len(exported.state_dict()))
+
+# %% conversions
+from handbook.conversions import conversions, parity
+
+row = parity(predict(exported, test_images), expected_logits, labels)
+edge = ("PyTorch FX, float", "PyTorch PT2E, float", "torch.export.export")
+conversions({edge: row}, because="float kernels sum in another order")

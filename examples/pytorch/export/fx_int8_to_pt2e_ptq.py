@@ -20,7 +20,12 @@ from handbook import export
 from handbook.data import fashion_mnist
 from handbook.running_example import load_running_example, predict
 
-warnings.simplefilter("ignore")  # deprecation notices of FX mode, and of its tensor types
+# Three deprecation notices, which the page on static quantization explains.
+warnings.filterwarnings("ignore", "torch.ao.quantization is deprecated")
+warnings.filterwarnings("ignore", "Please use quant_min and quant_max")
+warnings.filterwarnings("ignore", "torch.quantize_per_tensor, torch.quantize_per_channel")
+# And one that only CPUs without VNNI give: what it warns of is measured in fx/no_vnni.py.
+warnings.filterwarnings("ignore", "Default qconfig of oneDNN backend")
 torch.set_num_threads(1)
 torch.backends.quantized.engine = "onednn"
 calibration_images = fashion_mnist("train")[0][:1000]

@@ -5,7 +5,9 @@ Source: run with PyTorch 2.13.
 """
 
 # %% load
+import contextlib
 import copy
+import io
 import logging
 import warnings
 
@@ -20,7 +22,12 @@ from handbook.data import fashion_mnist
 from handbook.record import expected
 from handbook.running_example import load_running_example, predict
 
-warnings.simplefilter("ignore")  # deprecation notices of FX mode, and of its tensor types
+# Three deprecation notices, which the page on static quantization explains.
+warnings.filterwarnings("ignore", "torch.ao.quantization is deprecated")
+warnings.filterwarnings("ignore", "Please use quant_min and quant_max")
+warnings.filterwarnings("ignore", "torch.quantize_per_tensor, torch.quantize_per_channel")
+# And one that only CPUs without VNNI give: what it warns of is measured in fx/no_vnni.py.
+warnings.filterwarnings("ignore", "Default qconfig of oneDNN backend")
 torch.set_num_threads(1)
 torch.backends.quantized.engine = "onednn"
 calibration_images = fashion_mnist("train")[0][:1000]
@@ -30,6 +37,13 @@ any_batch = ({0: torch.export.Dim("batch")},)
 mapping = get_default_qconfig_mapping("onednn")
 prepared = prepare_fx(load_running_example(), mapping, example_inputs)
 predict(prepared, calibration_images)
+
+# %% prepared
+from torch.fx.experimental.symbolic_shapes import GuardOnDataDependentSymNode
+
+silence = contextlib.redirect_stderr(io.StringIO())  # torch.export prints the graph so far
+with expected(GuardOnDataDependentSymNode, "Eq(u0, 1)"), silence:
+    torch.export.export(copy.deepcopy(prepared), example_inputs)
 
 # %% converted
 quantized = convert_fx(copy.deepcopy(prepared))

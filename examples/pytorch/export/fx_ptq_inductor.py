@@ -22,7 +22,14 @@ from handbook import export
 from handbook.data import fashion_mnist
 from handbook.running_example import load_running_example, predict
 
-warnings.simplefilter("ignore")  # deprecation notices of FX mode, and of its tensor types
+# Three deprecation notices, which the page on static quantization explains.
+warnings.filterwarnings("ignore", "torch.ao.quantization is deprecated")
+warnings.filterwarnings("ignore", "Please use quant_min and quant_max")
+warnings.filterwarnings("ignore", "torch.quantize_per_tensor, torch.quantize_per_channel")
+# And one that only CPUs without VNNI give: what it warns of is measured in fx/no_vnni.py.
+warnings.filterwarnings("ignore", "Default qconfig of oneDNN backend")
+# And one of Inductor about its own code.
+warnings.filterwarnings("ignore", "To copy construct from a tensor")
 torch.set_num_threads(1)
 torch.backends.quantized.engine = "onednn"
 calibration_images = fashion_mnist("train")[0][:1000]
@@ -47,17 +54,16 @@ print(*(f"{count} {kernel}" for kernel, count in kernels.items()), sep="\n")
 assert sum(kernels.values()) >= 10
 
 # %% results
-from handbook.measure import accuracy, agreement, has_int8_dot_product, lsb_difference
+from handbook.conversions import parity
+from handbook.measure import has_int8_dot_product
 from handbook.record import record, table
 
 scale = list(export.activation_parameters(exported).values())[-1][0]
-reference, rows = predict(exported, test_images), []
-for name, found in {"PT2E": reference, "PT2E, Inductor": lowered}.items():
-    row = {"model": name, "accuracy %": accuracy(found, labels).percent}
-    row["identical outputs %"] = round(100 * float((abs(found - reference) < scale / 2).mean()), 2)
-    row["largest difference LSB"] = lsb_difference(found, reference, scale)
-    rows.append(row | {"same answer %": agreement(found, reference)})
-assert rows[1]["largest difference LSB"] <= 2 or not has_int8_dot_product()
-wide = {"accuracy %": 1, "identical outputs %": 5, "largest difference LSB": 2, "same answer %": 1}
-table("results", rows, tolerance=wide, because="int8 kernels round ties apart")
+reference = predict(exported, test_images)
+outputs = {"PT2E": reference, "PT2E, Inductor": lowered}
+rows = [{"model": name} | parity(o, reference, labels, scale) for name, o in outputs.items()]
+assert rows[1]["largest difference"] <= "2 LSB" or not has_int8_dot_product()
+wide = {"accuracy %": 5, "95 % interval": 5, "same answer %": 8, "identical outputs %": 90}
+SATURATE = "int8 kernels round ties apart, and saturate without VNNI"
+table("results", rows, tolerance=wide | {"largest difference": 40}, because=SATURATE)
 record(kernels=sum(kernels.values()))
