@@ -44,6 +44,16 @@ def test_of_two_shortest_ways_the_one_that_keeps_more():
     assert ("d", "a") not in found
 
 
+def test_nobody_trains_to_convert():
+    short = [row("a, float", "a, QAT"), row("a, QAT", "b, int8")]
+    long = [
+        row("a, float", "a, observed"),
+        row("a, observed", "a, int8"),
+        row("a, int8", "b, int8"),
+    ]
+    assert routes(graph(short + long))["a, float", "b, int8"] == long
+
+
 def test_every_record_with_conversions_is_an_edge(tmp_path, monkeypatch):
     table = {"columns": ["have", "want"], "rows": [["a", "b"], ["b", "c"]]}
     for name, tables in {"x/one": {"conversions": table}, "x/two": {"results": table}}.items():
