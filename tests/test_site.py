@@ -213,6 +213,12 @@ def test_expands_a_shared_definition(docs):
     assert expand(docs, '{{ source("data.fashion_mnist") }}').startswith("```python\ndef fashion_")
 
 
+def test_a_long_message_wraps_and_a_wide_table_scrolls(docs):
+    message, rule = "word " * 30, "-" * 60 + "  " + "-" * 60
+    assert "output--wrap" in build_page(docs, f"```output\n{message}\n```")
+    assert "output--wrap" not in build_page(docs, f"```output\n{message}\n{rule}\n1  2\n```")
+
+
 def test_links_a_script_to_the_page_that_shows_it(docs):
     for page, scripts in {
         "a.md": "part/tiny.py, part/second.py",

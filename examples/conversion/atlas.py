@@ -35,15 +35,16 @@ def bend(x, y, to_x, to_y):
 
 fig, ax = plt.subplots(figsize=(6.4, 6.4))
 for have, want, row in states.edges(data="row"):
-    keeps, quantizes = parity_class(row), have.endswith("float") and not want.endswith("float")
+    keeps = parity_class(row)
+    quantizes = have.endswith("float") and keeps == PARITY[2]
     arrow = FancyArrowPatch(
         places[have],
         places[want],
         connectionstyle=f"arc3,rad={bend(*places[have], *places[want])}",
         arrowstyle="-|>",
         mutation_scale=13,
-        shrinkA=17,
-        shrinkB=17,
+        shrinkA=26 if have.endswith("observed") else 17,
+        shrinkB=26 if want.endswith("observed") else 17,
         linewidth=2,
         linestyle=(0, (4, 2)) if quantizes else "-",
         color=COLORS[keeps],

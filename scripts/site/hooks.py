@@ -111,6 +111,8 @@ def _to_root(page) -> str:
 
 def _output_block(source, language, css_class, options, md, **kwargs) -> str:
     # A long line is a message, to be read; a table keeps its columns, and scrolls.
-    wrap = " output--wrap" if max(map(len, source.splitlines()), default=0) > 100 else ""
+    long = max(map(len, source.splitlines()), default=0) > 100
+    table = re.search(r"^-{3,}( +-{3,})+$", source, re.MULTILINE)
+    wrap = " output--wrap" if long and not table else ""
     code = f"<pre><code>{escape(source, quote=False)}</code></pre>"
     return f'<div class="output{wrap} no-copy" role="group" aria-label="Output">{code}</div>'
