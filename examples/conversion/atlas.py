@@ -81,4 +81,8 @@ for (have, want), steps in routes(states).items():
     shortest.append(row | {"pages": ", ".join(f"script:{step['script']}" for step in steps)})
 table("routes", shortest)
 record(conversions=len(rows), states=len(states), routes=len(shortest))
+kept = [("PyTorch FX, QAT", "ONNX, int8"), ("PyTorch FX, QAT", "TFLite, int8")]
+kept += [("PyTorch PT2E, int8", "TFLite, int8"), ("ONNX, int8", "TFLite, int8")]
+kept += [("PyTorch eager, int8", "ONNX, int8"), ("PyTorch FX, int8", "PyTorch PT2E, int8")]
+assert all(parity_class(states.edges[pair]["row"]) != PARITY[2] for pair in kept)
 assert len(states) > 12 and all(row["steps"] < 6 for row in shortest)

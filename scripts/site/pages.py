@@ -245,16 +245,20 @@ def foot(records: list[Record]) -> dict:
 
 
 def shown_in(docs: Path) -> dict[str, tuple[str, str]]:
-    """For each script's name the page that shows it, and its title: that of the same path first."""
-    found = {}
-    for file in sorted(docs.rglob("*.md")):
+    """For each script's name the page that shows it, and its title.
+
+    Of several, the page of the same name, then one of the same folder, and a map last.
+    """
+    found: dict[str, list[tuple]] = {}
+    for file in docs.rglob("*.md"):
         meta = mkdocs_meta.get_data(file.read_text(encoding="utf-8"))[1]
         page = file.relative_to(docs).as_posix()
+        stem = page.removesuffix(".md").replace("-", "_")
         for name in (script.removesuffix(".py") for script in meta.get("scripts", [])):
-            own = name.startswith(page.removesuffix(".md").replace("-", "_"))
-            if own or name not in found:
-                found[name] = (page, meta["title"])
-    return found
+            elsewhere = posixpath.dirname(stem) != posixpath.dirname(name)
+            rank = (not name.startswith(stem), elsewhere, file.name == "index.md", page)
+            found.setdefault(name, []).append((rank, page, meta["title"]))
+    return {name: min(pages)[1:] for name, pages in found.items()}
 
 
 def link_scripts(markdown: str, page: str, docs: Path) -> str:
