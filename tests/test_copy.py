@@ -11,8 +11,8 @@ import pytest
 import records
 import rules
 
-CHAPTER = rules.DOCS / "pytorch"
-PAGES = [page for page in rules.pages() if page.is_relative_to(CHAPTER)]
+CHAPTERS = [rules.DOCS / chapter for chapter in ("pytorch", "onnx", "tensorflow", "conversion")]
+PAGES = [page for page in rules.pages() if set(CHAPTERS) & set(page.parents)]
 PYTHON = re.compile(r"^( *)(`{3,})python\n(.*?)^\1\2 *$", re.S | re.M)
 
 

@@ -210,7 +210,10 @@ def test_expands(docs, markdown, expected):
 
 
 def test_expands_a_shared_definition(docs):
-    assert expand(docs, '{{ source("data.fashion_mnist") }}').startswith("```python\ndef fashion_")
+    shown = expand(docs, '{{ source("data.fashion_mnist") }}')
+    assert "\n\ndef fashion_mnist" in shown
+    assert shown.startswith("```python\nimport ")  # what the definition uses, and nothing else
+    assert "import numpy as np" in shown and "hashlib" not in shown
 
 
 def test_a_long_message_wraps_and_a_wide_table_scrolls(docs):

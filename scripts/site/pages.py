@@ -108,14 +108,26 @@ class Functions:
         return "\n\n".join(blocks)
 
     def source(self, name: str) -> str:
-        """The source of a class or function that the examples share: module.name of `handbook`."""
+        """The source of a class or function that the examples share: module.name of `handbook`.
+
+        With the imports of its module that it uses, so that a copy of it runs.
+        """
         module, _, wanted = name.partition(".")
         file = HANDBOOK / f"{module}.py"
         text = file.read_text(encoding="utf-8") if file.is_file() else ""
-        definitions = {node.name: node for node in ast.parse(text).body if hasattr(node, "name")}
-        return _fence(
-            "python", ast.get_source_segment(text, self._find("definition", wanted, definitions))
-        )
+        body = ast.parse(text).body
+        definitions = {node.name: node for node in body if hasattr(node, "name")}
+        definition = self._find("definition", wanted, definitions)
+        used = {node.id for node in ast.walk(definition) if isinstance(node, ast.Name)}
+        inside = [node for block in body if isinstance(block, ast.With) for node in block.body]
+        imports = [
+            ast.get_source_segment(text, node)
+            for node in body + inside
+            if isinstance(node, ast.Import | ast.ImportFrom)
+            and used & {alias.asname or alias.name.partition(".")[0] for alias in node.names}
+        ]
+        source = ast.get_source_segment(text, definition)
+        return _fence("python", "\n".join(imports) + "\n\n" * bool(imports) + source)
 
     def output(self, cell: str) -> str:
         """What a cell printed."""
