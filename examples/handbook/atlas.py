@@ -5,6 +5,8 @@ from pathlib import Path
 
 import networkx
 
+from handbook.conversions import OPTIONAL
+
 RECORDS = Path(__file__).resolve().parents[2] / "docs" / "records"
 PARITY = ("same outputs", "within two steps", "rounds anew")  # from the best to the worst
 
@@ -20,10 +22,8 @@ def recorded() -> list[dict]:
         facts = json.loads(file.read_text(encoding="utf-8"))
         if found := facts["tables"].get("conversions"):
             script = file.parent.relative_to(RECORDS).as_posix()
-            rows += [
-                dict(zip(found["columns"], row, strict=True)) | {"script": script}
-                for row in found["rows"]
-            ]
+            blank = dict.fromkeys(OPTIONAL, "") | {"script": script}
+            rows += [blank | dict(zip(found["columns"], row, strict=True)) for row in found["rows"]]
     return rows
 
 
