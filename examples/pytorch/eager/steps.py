@@ -28,14 +28,14 @@ from handbook.running_example import predict
 
 warnings.simplefilter("ignore")  # the deprecation notices that ptq_static.py names
 torch.set_num_threads(1)
-torch.backends.quantized.engine = "onednn"  # all 8 bits, in training too
+torch.backends.quantized.engine = "x86"
 calibration_images = fashion_mnist("train")[0][:1000]
 test_images, labels = fashion_mnist("test")
 
 # %% ptq
 model = load_eager_example()
 fused = fuse_modules(model, modules_to_fuse(model))
-fused.qconfig = get_default_qconfig("onednn")
+fused.qconfig = get_default_qconfig("x86")
 observed = prepare(fused)
 predict(observed, calibration_images)
 int8 = convert(observed)
@@ -43,7 +43,7 @@ int8 = convert(observed)
 # %% qat
 model = load_eager_example().train()
 fused = fuse_modules_qat(model, modules_to_fuse(model))
-fused.qconfig = get_default_qat_qconfig("onednn")
+fused.qconfig = get_default_qat_qconfig("x86")
 trained = train(prepare_qat(fused), seed=0, rate=0.001, count=2560)
 trained.apply(disable_observer)
 trained_int8 = convert(copy.deepcopy(trained))

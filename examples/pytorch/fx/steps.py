@@ -10,17 +10,24 @@ import copy
 import warnings
 
 import torch
-from torch.ao.quantization import disable_observer, get_default_qconfig_mapping
+from torch.ao.quantization import (
+    FakeQuantize,
+    QConfig,
+    QConfigMapping,
+    disable_observer,
+    get_default_qconfig_mapping,
+)
+from torch.ao.quantization import MovingAverageMinMaxObserver as PerTensor
+from torch.ao.quantization import MovingAveragePerChannelMinMaxObserver as PerChannel
 from torch.ao.quantization.quantize_fx import convert_fx, prepare_fx, prepare_qat_fx
 
 from handbook.data import fashion_mnist
-from handbook.fx_qat import qat_mapping
 from handbook.qat import train
 from handbook.running_example import load_running_example, predict
 
 warnings.simplefilter("ignore")  # the deprecation notices that ptq_static.py names
 torch.set_num_threads(1)
-torch.backends.quantized.engine = "onednn"  # all 8 bits, in training too
+torch.backends.quantized.engine = "x86"
 calibration_images = fashion_mnist("train")[0][:1000]
 test_images, labels = fashion_mnist("test")
 example_inputs = (torch.from_numpy(calibration_images[:1]),)
@@ -29,12 +36,19 @@ example_inputs = (torch.from_numpy(calibration_images[:1]),)
 traced = torch.fx.symbolic_trace(load_running_example())
 
 # %% ptq
-observed = prepare_fx(load_running_example(), get_default_qconfig_mapping("onednn"), example_inputs)
+observed = prepare_fx(load_running_example(), get_default_qconfig_mapping("x86"), example_inputs)
 predict(observed, calibration_images)
 int8 = convert_fx(copy.deepcopy(observed))
 
 # %% qat
-prepared = prepare_qat_fx(load_running_example().train(), qat_mapping(), example_inputs)
+activation = {"observer": PerTensor, "quant_min": 0, "quant_max": 127, "dtype": torch.quint8}
+weight = {"observer": PerChannel, "quant_min": -128, "quant_max": 127, "dtype": torch.qint8}
+qconfig = QConfig(
+    activation=FakeQuantize.with_args(**activation),  # 7 bits, as the engine's default
+    weight=FakeQuantize.with_args(**weight, qscheme=torch.per_channel_symmetric),
+)
+mapping = QConfigMapping().set_global(qconfig)  # the plain class: one formula for the scale
+prepared = prepare_qat_fx(load_running_example().train(), mapping, example_inputs)
 trained = train(prepared, seed=0, rate=0.001, count=2560)
 trained.apply(disable_observer)
 trained_int8 = convert_fx(copy.deepcopy(trained))
