@@ -73,40 +73,6 @@ print(f"largest difference of a logit: {difference:.1e}")
 assert difference < 1e-4
 record(difference=difference, tolerance=1e-4, because="kernels sum in another order")
 record(size_kib=file_size_kib(path), tolerance=1, because="the file names the exporter's version")
-
-# %% torchscript
-from handbook.conversions import conversions, parity
-
-old_path = path.with_name("torchscript.onnx")
-with warnings.catch_warnings():
-    warnings.simplefilter("ignore", DeprecationWarning)  # the exporter's own
-    torch.onnx.export(
-        model,
-        example_inputs,
-        old_path,
-        input_names=["images"],
-        dynamic_axes={"images": {0: "batch"}},  # its way to say dynamic_shapes
-        opset_version=opset,
-        dynamo=False,
-    )
-old_session = onnxruntime.InferenceSession(old_path, options)
-(old_logits,) = old_session.run(None, {"images": test_images})
-old_operators = [node.op_type for node in onnx.load(old_path).graph.node]
-print({operator: old_operators.count(operator) for operator in sorted(set(old_operators))})
-assert "BatchNormalization" not in old_operators
-
-# %% edges
-source = "PyTorch eager, float", "ONNX, float"
-edges = {
-    (*source, "torch.onnx.export"): (onnx_logits, path),
-    (*source, "torch.onnx.export, dynamo=False"): (old_logits, old_path),
-}
-rows = {
-    key: parity(x, torch_logits, labels) | {"size KiB": file_size_kib(file)}
-    for key, (x, file) in edges.items()
-}
-conversions(rows, because="float32 sums in another order on another CPU")
-assert all(row["same answer %"] == 100 for row in rows.values())
 record(opset=opset)
 
 # %% latency
